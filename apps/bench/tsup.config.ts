@@ -1,0 +1,3 @@
+import { application } from '@orth/config/tsup';
+
+export default application(['src/index.ts']);

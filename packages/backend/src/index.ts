@@ -1,0 +1,51 @@
+import '#gradients';
+import { cpuProvider } from './cpuProvider.js';
+import { registerBackend } from './provider.js';
+import { wasmProvider } from './wasmProvider.js';
+
+registerBackend(cpuProvider);
+registerBackend(wasmProvider);
+
+export {
+  checkBoolean,
+  checkFinite,
+  checkInteger,
+  checkNumber,
+  checkOneOf,
+  checkOptions,
+  checkTensor,
+  type NumberRange,
+  type TensorRule,
+} from './checks.js';
+export {
+  BackendUnavailableError,
+  CheckpointError,
+  DeviceLostError,
+  NonFiniteError,
+  type RejectedBackend,
+} from './errors.js';
+export {
+  defineFusedOp,
+  type FusedKernel,
+  type FusedOp,
+  type FusedOpDefinition,
+  fusedKernel,
+  fusedKernelNames,
+  registerFusedKernel,
+} from './fusedOp.js';
+export { globalRegistry } from './globalRegistry.js';
+export { assertNoLeaks, type LeakReport, measureLeaks } from './leaks.js';
+export {
+  type BackendDetails,
+  type BackendProvider,
+  type BackendRequest,
+  registerBackend,
+} from './provider.js';
+export { type Random, type RandomState, restoreRandom, seededRandom } from './random.js';
+export {
+  type BackendInfo,
+  type BackendName,
+  type BackendOptions,
+  backendInfo,
+  useBackend,
+} from './useBackend.js';

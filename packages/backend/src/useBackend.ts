@@ -1,0 +1,160 @@
+import { engine, findBackendFactory, getBackend, memory, setBackend } from '@tensorflow/tfjs-core';
+import { checkInteger } from './checks.js';
+import { BackendUnavailableError, type RejectedBackend } from './errors.js';
+import { fusedKernelNames } from './fusedOp.js';
+import { globalRegistry } from './globalRegistry.js';
+import { type BackendDetails, providers } from './provider.js';
+
+/** A backend's name; other names work when tfjs or a provider knows them. */
+export type BackendName = 'auto' | 'cpu' | 'wasm' | 'node' | 'webgpu' | 'cuda' | (string & {});
+
+/** Options of {@link useBackend}; further ones are passed to the backend's provider. */
+export interface BackendOptions {
+  /** Threads to use, where the backend has them; integer >= 1. Default: the backend's own choice */
+  readonly threads?: number;
+  readonly [option: string]: unknown;
+}
+
+/** What is active and why. */
+export interface BackendInfo extends BackendDetails {
+  /** tfjs's name of the active backend. */
+  readonly name: string;
+  /** Why this one: asked for by name, or the best that could start. */
+  readonly reason: string;
+  /** Better backends that were tried and could not start, with the reason. */
+  readonly rejected: readonly RejectedBackend[];
+  /** Fused operations that this backend has its own kernels for. */
+  readonly fusedOps: readonly string[];
+  /** tfjs's live tensors and the bytes they hold. */
+  readonly memory: { readonly tensors: number; readonly bytes: number };
+}
+
+type Chosen = Omit<BackendInfo, 'fusedOps' | 'memory'>;
+const active = globalRegistry('active-backend', () => ({
+  chosen: undefined as Chosen | undefined,
+}));
+let queue: Promise<unknown> = Promise.resolve();
+
+/** Where to get a backend that has no provider yet. */
+const PACKAGES: Record<string, string> = {
+  webgpu: '@orth/backend-webgpu',
+  node: '@orth/backend-node',
+  cuda: '@orth/backend-cuda',
+};
+
+/**
+ * Switches tfjs to a backend on which models can be trained.
+ *
+ * `'auto'` takes the fastest that starts here: those whose package was imported (`@orth/backend-webgpu`, …), then wasm,
+ * then plain JavaScript. A name takes that backend or fails; on failure the backend that was active stays active.
+ *
+ * @param name - `'auto'` (default), `'cpu'`, `'wasm'`, or a backend whose package was imported, or one that tfjs knows
+ * @param options - see {@link BackendOptions}
+ * @returns what is active and why, as {@link backendInfo} gives it
+ * @throws BackendUnavailableError with what was tried and how to get it
+ * @example
+ * import { useBackend } from '@orth/backend';
+ * const { name, device } = await useBackend();
+ */
+export function useBackend(
+  name: BackendName = 'auto',
+  options: BackendOptions = {},
+): Promise<BackendInfo> {
+  if (typeof name !== 'string') {
+    throw new TypeError(`useBackend: name must be a string, got ${typeof name}`);
+  }
+  if (options.threads !== undefined) {
+    checkInteger('useBackend', 'threads', options.threads, { min: 1 });
+  }
+  // One switch at a time: tfjs's own switch is asynchronous, and two at once would leave either active.
+  const result = queue.then(() => (name === 'auto' ? chooseBest(options) : choose(name, options)));
+  queue = result.catch(() => undefined);
+  return result;
+}
+
+async function chooseBest(options: BackendOptions): Promise<BackendInfo> {
+  const rejected: RejectedBackend[] = [];
+  for (const { name } of [...providers.values()].sort((a, b) => b.priority - a.priority)) {
+    try {
+      const details = await start(name, { ...options, auto: true });
+      const reason = 'the fastest that could start here';
+      return remember({ ...details, name, reason, rejected });
+    } catch (error) {
+      rejected.push({ name, reason: messageOf(error) });
+    }
+  }
+  throw unavailable('useBackend: no backend could start', rejected);
+}
+
+async function choose(name: string, options: BackendOptions): Promise<BackendInfo> {
+  try {
+    const details = await start(name, { ...options, auto: false });
+    return remember({ ...details, name, reason: 'asked for by name', rejected: [] });
+  } catch (error) {
+    const message = `useBackend: backend '${name}' cannot be used here`;
+    throw unavailable(message, [{ name, reason: messageOf(error) }]);
+  }
+}
+
+/** Starts a backend and switches to it, or leaves the former one active and throws. */
+async function start(
+  name: string,
+  request: BackendOptions & { auto: boolean },
+): Promise<BackendDetails> {
+  const former = engine().backendName;
+  const provider = providers.get(name);
+  if (!provider && !findBackendFactory(name)) throw new Error(howToGet(name));
+  const details = provider
+    ? await provider.start(request)
+    : { library: 'a backend registered with tfjs', version: 'unknown', device: 'unknown' };
+  if (await setBackend(name).catch(() => false)) return details;
+  if (former) await setBackend(former);
+  throw new Error(`tfjs could not initialise '${name}'`);
+}
+
+function howToGet(name: string): string {
+  const known = [...providers.keys()].sort().join(', ');
+  const from = PACKAGES[name];
+  return from
+    ? `its package is not loaded: npm install ${from}, then import '${from}' before useBackend`
+    : `no such backend is registered; registered are ${known}`;
+}
+
+function unavailable(message: string, rejected: RejectedBackend[]): BackendUnavailableError {
+  const reasons = rejected.map(({ name, reason }) => `${name}: ${reason}`).join('; ');
+  return new BackendUnavailableError(`${message} (${reasons})`, rejected);
+}
+
+const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error));
+
+function remember(chosen: Chosen): BackendInfo {
+  active.chosen = chosen;
+  return backendInfo();
+}
+
+/**
+ * What is active and why, also after tfjs's own `setBackend` changed it.
+ * @throws Error if no backend is active yet
+ */
+export function backendInfo(): BackendInfo {
+  if (!engine().backendName)
+    throw new Error('backendInfo: no backend is active; await useBackend()');
+  const name = getBackend();
+  const chosen: Chosen =
+    active.chosen?.name === name
+      ? active.chosen
+      : {
+          name,
+          reason: 'set through tfjs, not through useBackend',
+          library: 'unknown',
+          version: 'unknown',
+          device: 'unknown',
+          rejected: [],
+        };
+  const { numTensors, numBytes } = memory();
+  return {
+    ...chosen,
+    fusedOps: fusedKernelNames(name),
+    memory: { tensors: numTensors, bytes: numBytes },
+  };
+}
