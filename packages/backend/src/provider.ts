@@ -16,7 +16,7 @@ export interface BackendDetails {
   readonly library: string;
   /** That library's version. */
   readonly version: string;
-  /** The device in words, e.g. `CPU, SIMD` or the GPU adapter's name. */
+  /** The device in words, e.g. `CPU, WebAssembly SIMD` or the GPU adapter's name. */
   readonly device: string;
   /** Threads in use. Default 1 */
   readonly threads?: number;
@@ -28,6 +28,8 @@ export interface BackendProvider {
   readonly name: string;
   /** `'auto'` tries the highest first: cuda 50, node 40, webgpu 30, wasm 20, cpu 10. */
   readonly priority: number;
+  /** Names of its own options; any other is an error in `useBackend`. Default none. */
+  readonly options?: readonly string[];
   /**
    * Makes tfjs ready to switch to the backend.
    * @throws Error whose message says what is missing and how to get it

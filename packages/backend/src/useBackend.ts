@@ -1,5 +1,5 @@
 import { engine, findBackendFactory, getBackend, memory, setBackend } from '@tensorflow/tfjs-core';
-import { checkInteger } from './checks.js';
+import { checkInteger, checkOptions } from './checks.js';
 import { BackendUnavailableError, type RejectedBackend } from './errors.js';
 import { fusedKernelNames } from './fusedOp.js';
 import { globalRegistry } from './globalRegistry.js';
@@ -8,7 +8,10 @@ import { type BackendDetails, providers } from './provider.js';
 /** A backend's name; other names work when tfjs or a provider knows them. */
 export type BackendName = 'auto' | 'cpu' | 'wasm' | 'node' | 'webgpu' | 'cuda' | (string & {});
 
-/** Options of {@link useBackend}; further ones are passed to the backend's provider. */
+/**
+ * Options of {@link useBackend}. Further ones belong to single backends (`wasmPaths`, `powerPreference`, …) and are
+ * listed with them; under `'auto'` each backend reads its own.
+ */
 export interface BackendOptions {
   /** Threads to use, where the backend has them; integer >= 1. Default: the backend's own choice */
   readonly threads?: number;
@@ -51,7 +54,8 @@ const PACKAGES: Record<string, string> = {
  * @param name - `'auto'` (default), `'cpu'`, `'wasm'`, or a backend whose package was imported, or one that tfjs knows
  * @param options - see {@link BackendOptions}
  * @returns what is active and why, as {@link backendInfo} gives it
- * @throws BackendUnavailableError with what was tried and how to get it
+ * @throws TypeError or RangeError for a bad or unknown option; BackendUnavailableError (the promise rejects) with what
+ *   was tried and how to get it
  * @example
  * import { useBackend } from '@orth/backend';
  * const { name, device } = await useBackend();
@@ -63,6 +67,9 @@ export function useBackend(
   if (typeof name !== 'string') {
     throw new TypeError(`useBackend: name must be a string, got ${typeof name}`);
   }
+  const candidates = name === 'auto' ? [...providers.values()] : [providers.get(name)];
+  const known = candidates.flatMap((provider) => provider?.options ?? []);
+  checkOptions('useBackend', options, ['threads', ...new Set(known)]);
   if (options.threads !== undefined) {
     checkInteger('useBackend', 'threads', options.threads, { min: 1 });
   }
@@ -125,7 +132,9 @@ function unavailable(message: string, rejected: RejectedBackend[]): BackendUnava
   return new BackendUnavailableError(`${message} (${reasons})`, rejected);
 }
 
-const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error));
+/** tfjs rejects with plain objects that hold a message, too. */
+const messageOf = (error: unknown) =>
+  String((error as { message?: unknown } | undefined)?.message ?? error);
 
 function remember(chosen: Chosen): BackendInfo {
   active.chosen = chosen;

@@ -6,7 +6,9 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { playwright } from '@vitest/browser-playwright';
 import type { TestProjectConfiguration } from 'vitest/config';
+import { type ChromiumLaunch, chromium } from './softwareGpu.js';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const root = join(here, '../../..');
@@ -17,15 +19,21 @@ const tests = ['{packages,apps,tooling}/*/test/**/*.test.ts'];
 const nodeOnly = ['{packages,apps,tooling}/*/test/**/*.node.test.ts'];
 
 /** Tests run on the sources: `@orth/x` is packages/x/src, so that an edit needs no build and a stack names our lines. */
-const alias = readdirSync(join(root, 'packages')).flatMap((name) => {
-  const index = join(root, 'packages', name, 'src/index.ts');
-  return existsSync(index) ? [{ find: new RegExp(`^@orth/${name}$`), replacement: index }] : [];
-});
+const sources = [
+  ...readdirSync(join(root, 'packages')).map((name) => ({
+    find: new RegExp(`^@orth/${name}$`),
+    replacement: join(root, 'packages', name, 'src/index.ts'),
+  })),
+  {
+    find: /^@orth\/testing$/,
+    replacement: join(root, 'tooling/testing/src/index.ts'),
+  },
+].filter(({ replacement }) => existsSync(replacement));
 
 function nodeProject(name: string, include: string[], backend?: string): TestProjectConfiguration {
   return {
     root,
-    resolve: { alias },
+    resolve: { alias: sources },
     test: {
       name,
       include,
@@ -37,11 +45,70 @@ function nodeProject(name: string, include: string[], backend?: string): TestPro
   };
 }
 
+/** WebGPU in Node: one process for all files, since pipelines compile slowly and a process may start Dawn once. */
+function webgpuProject(): TestProjectConfiguration {
+  const project = nodeProject('webgpu', everyBackend, 'webgpu');
+  return {
+    ...project,
+    test: {
+      ...project.test,
+      setupFiles: [join(here, 'setup.webgpu.ts')],
+      isolate: false,
+      fileParallelism: false,
+    },
+  };
+}
+
+function chromiumProject(backend: string, launch: ChromiumLaunch): TestProjectConfiguration {
+  const { executablePath, channel, env, args } = launch;
+  return {
+    root,
+    // The compiled gradients are Node's; a browser takes tfjs's own files, as a bundler would.
+    resolve: {
+      alias: [
+        ...sources,
+        { find: '#gradients', replacement: join(root, 'packages/backend/src/gradients.ts') },
+      ],
+    },
+    cacheDir: join(root, 'node_modules/.cache/orth', `vite-${backend}`),
+    // Scanned before the first page: what is found only while a page loads reloads it in the middle of a test.
+    optimizeDeps: { entries: ['packages/*/src/**/*.ts', ...everyBackend, setup] },
+    server: {
+      // Cross-origin isolation: without it a page has no threads.
+      headers: {
+        'Cross-Origin-Opener-Policy': 'same-origin',
+        'Cross-Origin-Embedder-Policy': 'require-corp',
+      },
+    },
+    test: {
+      name: `chromium-${backend}`,
+      include: everyBackend,
+      setupFiles: [setup],
+      provide: { backend },
+      testTimeout: 60_000,
+      fileParallelism: false,
+      isolate: false,
+      browser: {
+        enabled: true,
+        headless: true,
+        screenshotFailures: false,
+        provider: playwright({ launchOptions: { executablePath, channel, env, args } }),
+        instances: [{ browser: 'chromium' }],
+      },
+    },
+  };
+}
+
+/** The projects for this machine; where no Chromium runs, one test that is skipped and says why. */
 export async function projects(): Promise<TestProjectConfiguration[]> {
+  const launch = await chromium();
   return [
     nodeProject('node', nodeOnly),
     nodeProject('cpu', tests, 'cpu'),
     nodeProject('wasm', tests, 'wasm'),
-    nodeProject('webgpu', everyBackend, 'webgpu'),
+    webgpuProject(),
+    ...(launch
+      ? [chromiumProject('webgpu', launch), chromiumProject('wasm', launch)]
+      : [nodeProject('chromium-missing', ['tooling/harness/src/chromiumMissing.ts'])]),
   ];
 }
