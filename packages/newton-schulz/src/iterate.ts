@@ -1,0 +1,131 @@
+/**
+ * The iteration itself, as a fused operation: the place where a backend may put one kernel for the whole chain.
+ *
+ * `newton-schulz/iterate`
+ * - inputs: `[X]` or `[X, gram]`. `X [b, m, n]` float32, already normalised; `gram [b, k, k]` with `k = min(m, n)` is
+ *   the Gram matrix of the short side, passed when the normalisation computed it. A kernel may ignore it.
+ * - attributes: {@link IterateAttributes}
+ * - output: `[b, m, n]`, `U diag(p(σ)) Vᵀ` for `X = U diag(σ) Vᵀ` and `p` the composition of the steps
+ *
+ * A kernel needs no gradient: that of the reference is used. `newton-schulz/orthogonalize` encloses this operation and
+ * the normalisation; a backend that can do both in one call registers that one.
+ */
+import { defineFusedOp } from '@orth/backend';
+import { add, eye, matMul, mul, type Tensor, tidy } from '@tensorflow/tfjs-core';
+import { countFlops } from './flops.js';
+import { shortGram } from './normalize.js';
+import type { CoefficientRow } from './schedules.js';
+
+/** Which matrices the iteration runs on; see {@link OrthogonalizeOptions.form}. */
+export type Form = 'auto' | 'standard' | 'gram';
+
+/** Attributes of `newton-schulz/iterate`. */
+export interface IterateAttributes {
+  /** One row `[a, b, c]` or `[a, b]` a step; at least one. */
+  readonly coefficients: readonly CoefficientRow[];
+  /** `'auto'` leaves the choice to whoever runs the operation; the two forms are equal in exact arithmetic. */
+  readonly form: Form;
+  /** Steps before which the Gram form computes the Gram matrix afresh, increasing in [1, steps − 1]. */
+  readonly restarts: readonly number[];
+}
+
+/** `a I + b A + c A²` by Horner's rule; everything but two products happens on the short side. */
+function polynomial(A: Tensor, [a = 0, b = 0, c = 0]: CoefficientRow, identity: Tensor): Tensor {
+  return tidy(() => {
+    const rest = c === 0 ? mul(A, b) : matMul(A, add(mul(A, c), mul(identity, b)));
+    return add(rest, mul(identity, a));
+  });
+}
+
+/** `P X` for a wide matrix, `X P` for a tall one: `P` is symmetric and acts on the short side. */
+function apply(P: Tensor, X: Tensor): Tensor {
+  const [m, n] = X.shape.slice(-2) as [number, number];
+  return m > n ? matMul(X, P) : matMul(P, X);
+}
+
+/** `X ← (a I + b A + c A²) X` with `A = X Xᵀ`. */
+function standardForm(X0: Tensor, gram: Tensor | undefined, { coefficients }: IterateAttributes) {
+  const identity = identityOf(X0);
+  return coefficients.reduce((X, row, t) => {
+    const next = tidy(() =>
+      apply(polynomial(t === 0 && gram ? gram : shortGram(X), row, identity), X),
+    );
+    if (t > 0) X.dispose();
+    return next;
+  }, X0);
+}
+
+/**
+ * The same on the small matrix `R = X Xᵀ`: with `P = a I + b R + c R²` a step is `Q ← P Q`, `R ← P R P`, and
+ * `X = Q X₀` once at the end, since all these matrices commute. Rounding in `R` grows with every step; a restart
+ * computes `X` and `R` afresh.
+ */
+function gramForm(
+  X0: Tensor,
+  gram: Tensor | undefined,
+  { coefficients, restarts }: IterateAttributes,
+) {
+  const identity = identityOf(X0);
+  const bounds = [0, ...restarts, coefficients.length];
+  return bounds.slice(1).reduce((X, end, run) => {
+    const rows = coefficients.slice(bounds[run], end);
+    const next = tidy(() =>
+      apply(gramFactor(run === 0 && gram ? gram : shortGram(X), rows, identity), X),
+    );
+    if (run > 0) X.dispose();
+    return next;
+  }, X0);
+}
+
+/** The product `Q` of all steps' polynomials, from the Gram matrix of the run's start. */
+function gramFactor(R0: Tensor, rows: readonly CoefficientRow[], identity: Tensor): Tensor {
+  let R = R0;
+  let Q: Tensor | undefined;
+  rows.forEach((row, t) => {
+    const P = polynomial(R, row, identity);
+    const last = t === rows.length - 1;
+    const nextQ = Q ? matMul(P, Q) : P;
+    const nextR = last ? R : tidy(() => matMul(P, matMul(R, P)));
+    // The tape of a gradient holds clones, so these may go; a tidy alone would keep them to the end.
+    if (Q) {
+      Q.dispose();
+      P.dispose();
+    }
+    if (t > 0 && !last) R.dispose();
+    [Q, R] = [nextQ, nextR];
+  });
+  return Q!;
+}
+
+function identityOf(X: Tensor): Tensor {
+  const [m, n] = X.shape.slice(-2) as [number, number];
+  return eye(Math.min(m, n));
+}
+
+/** The form with fewer operations, for kernels that gain nothing from symmetry. */
+function cheaperForm(
+  X: Tensor,
+  coefficients: readonly CoefficientRow[],
+  restarts: readonly number[],
+) {
+  const [m, n] = X.shape.slice(-2) as [number, number];
+  const counted = {
+    steps: coefficients.length,
+    quintics: coefficients.filter(([, , c = 0]) => c !== 0).length,
+    restarts,
+    symmetric: false,
+  };
+  const gram = countFlops(m, n, { ...counted, form: 'gram' });
+  return gram < countFlops(m, n, { ...counted, form: 'standard' }) ? 'gram' : 'standard';
+}
+
+/** The fused operation `newton-schulz/iterate`; see the head of this file for backend authors. */
+export const iterate = defineFusedOp<IterateAttributes>({
+  name: 'newton-schulz/iterate',
+  reference: ([X, gram], attributes) => {
+    const { coefficients, restarts } = attributes;
+    const form =
+      attributes.form === 'auto' ? cheaperForm(X!, coefficients, restarts) : attributes.form;
+    return form === 'gram' ? gramForm(X!, gram, attributes) : standardForm(X!, gram, attributes);
+  },
+});
