@@ -87,6 +87,7 @@ async function chooseBest(options: BackendOptions): Promise<BackendInfo> {
       const reason = 'the fastest that could start here';
       return remember({ ...details, name, reason, rejected });
     } catch (error) {
+      if (isBadOption(error)) throw error;
       rejected.push({ name, reason: messageOf(error) });
     }
   }
@@ -98,6 +99,7 @@ async function choose(name: string, options: BackendOptions): Promise<BackendInf
     const details = await start(name, { ...options, auto: false });
     return remember({ ...details, name, reason: 'asked for by name', rejected: [] });
   } catch (error) {
+    if (isBadOption(error)) throw error;
     const message = `useBackend: backend '${name}' cannot be used here`;
     throw unavailable(message, [{ name, reason: messageOf(error) }]);
   }
@@ -131,6 +133,11 @@ function unavailable(message: string, rejected: RejectedBackend[]): BackendUnava
   const reasons = rejected.map(({ name, reason }) => `${name}: ${reason}`).join('; ');
   return new BackendUnavailableError(`${message} (${reasons})`, rejected);
 }
+
+/** A provider's verdict on the caller's options, which is no fault of the machine. */
+const isBadOption = (error: unknown) =>
+  (error instanceof TypeError || error instanceof RangeError) &&
+  error.message.startsWith('useBackend: ');
 
 /** tfjs rejects with plain objects that hold a message, too. */
 const messageOf = (error: unknown) =>

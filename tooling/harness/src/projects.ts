@@ -72,7 +72,7 @@ function chromiumProject(backend: string, launch: ChromiumLaunch): TestProjectCo
     },
     cacheDir: join(root, 'node_modules/.cache/orth', `vite-${backend}`),
     // Scanned before the first page: what is found only while a page loads reloads it in the middle of a test.
-    optimizeDeps: { entries: ['packages/*/src/**/*.ts', ...everyBackend, setup] },
+    optimizeDeps: { entries: [...everyBackend, setup] },
     server: {
       // Cross-origin isolation: without it a page has no threads.
       headers: {

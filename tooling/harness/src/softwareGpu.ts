@@ -51,6 +51,8 @@ export async function chromium(): Promise<ChromiumLaunch | undefined> {
   const folder = await unpack();
   const env = { ...inherited, LD_LIBRARY_PATH: join(folder, 'lib'), FONTCONFIG_PATH: folder };
   args.push('--no-sandbox', '--use-webgpu-adapter=swiftshader');
+  // The page's canvas must be on SwiftShader too: else a synchronous read, which goes through a canvas, ends the device.
+  args.push('--use-angle=swiftshader', '--use-vulkan=swiftshader', '--enable-features=Vulkan');
   return { executablePath: join(folder, 'chromium'), env, args };
 }
 
