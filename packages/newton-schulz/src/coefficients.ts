@@ -30,3 +30,28 @@ export function takeRows(coefficients: readonly CoefficientRow[], steps: number)
     (_, t) => coefficients[Math.min(t, coefficients.length - 1)]!,
   );
 }
+
+/** `p(x)` of a row. */
+export function evaluate([a = 0, b = 0, c = 0]: CoefficientRow, x: number): number {
+  return x * (a + x * x * (b + x * x * c));
+}
+
+/**
+ * Where a schedule takes singular values: the composition of its steps, in float64.
+ *
+ * @param coefficients - rows `[a, b, c]` or `[a, b]`, applied from the first to the last
+ * @param values - singular values after normalisation, in [0, 1]
+ * @returns one number a value
+ * @throws TypeError or RangeError for bad rows
+ * @example
+ * mapSingularValues(SCHEDULES.muon.coefficients, [0.01, 0.1, 1]);
+ */
+export function mapSingularValues(
+  coefficients: readonly CoefficientRow[],
+  values: ArrayLike<number>,
+): Float64Array {
+  checkCoefficients('mapSingularValues', coefficients);
+  return Float64Array.from(values, (value) =>
+    coefficients.reduce((x, row) => evaluate(row, x), value),
+  );
+}

@@ -1,15 +1,28 @@
+export { type CansOptions, cansCoefficients } from './cans.js';
+export { mapSingularValues } from './coefficients.js';
+export { exactPolar, exactPolarAsync } from './exactPolar.js';
 export { type FlopsOptions, newtonSchulzFlops } from './flops.js';
 export type { Form, IterateAttributes } from './iterate.js';
+export {
+  orthogonalityError,
+  polarError,
+  type SingularValueSummary,
+  singularValueSummary,
+  singularValues,
+  spectralError,
+} from './metrics.js';
 export type { EpsilonMode, NormalizeOptions } from './normalize.js';
 export {
   type OrthogonalizeAttributes,
   type OrthogonalizeOptions,
   orthogonalize,
 } from './orthogonalize.js';
+export { type PolarOptions, polar } from './polar.js';
 export {
   oddMinimaxQuintic,
   type PolarExpressOptions,
   polarExpressCoefficients,
+  type Quintic,
 } from './polarExpress.js';
 export { bestRestarts, type RestartOptions, restartStability } from './restarts.js';
 export {

@@ -81,7 +81,7 @@ export function normalize(G: Tensor, options: NormalizeOptions): Normalized {
     return { X: div(X, divisor(norm, scale, options)) };
   }
   const A = shortGram(X);
-  if (normalization === 'aol') return rescaleRows(X, A);
+  if (normalization === 'aol') return scaleShortSide(X, A);
   const norm = normalization === 'schatten4' ? schatten4(A, empty) : spectral(A, empty);
   const s = divisor(norm, scale, options);
   return { X: div(X, s), gram: div(A, square(s)) };
@@ -99,18 +99,28 @@ function divisor(
   return epsilonMode === 'add' ? add(safe, absolute) : maximum(safe, absolute);
 }
 
-/** Almost-orthogonal scaling of the short side (Prach and Lampert 2022; Boissin et al. 2025, arXiv 2512.04632). */
-function rescaleRows(X: Tensor, A: Tensor): Normalized {
+/**
+ * Almost-orthogonal scaling: `r_i = (Σ_j |A_ij|)^(−½)` of a Gram matrix `A [b, k, k]`, shape `[b, k, 1]`. By Gershgorin
+ * `‖diag(r) A diag(r)‖₂ <= 1`. A zero row is left alone.
+ * (Prach and Lampert 2022; Boissin et al. 2025, arXiv 2512.04632)
+ */
+export function aolScale(A: Tensor): Tensor {
   const total = sum(abs(A), [2], true);
-  const column = rsqrt(add(total, isZero(total)));
-  const [m, n] = X.shape.slice(-2) as [number, number];
-  const row = reshape(column, [X.shape[0]!, 1, Math.min(m, n)]);
-  return { X: mul(X, m > n ? row : column), gram: mul(mul(A, column), row) };
+  return rsqrt(add(total, isZero(total)));
 }
 
-const frobenius = (A: Tensor, empty: Tensor) => sqrt(add(sum(square(A), MATRIX, true), empty));
+function scaleShortSide(X: Tensor, A: Tensor): Normalized {
+  const column = aolScale(A);
+  const row = reshape(column, [A.shape[0]!, 1, A.shape[1]!]);
+  const tall = X.shape[1]! > X.shape[2]!;
+  return { X: mul(X, tall ? row : column), gram: mul(mul(A, column), row) };
+}
 
-function schatten4(A: Tensor, empty: Tensor): Tensor {
+const frobenius = (A: Tensor, empty: Tensor | number) =>
+  sqrt(add(sum(square(A), MATRIX, true), empty));
+
+/** `‖G Gᵀ‖_F^½ = (Σ σ⁴)^¼` from the Gram matrix; `empty` is 1 for a zero matrix. */
+export function schatten4(A: Tensor, empty: Tensor | number = 0): Tensor {
   return sqrt(frobenius(A, empty));
 }
 

@@ -10,6 +10,7 @@ import {
 } from '@orth/backend';
 import { reshape, type Tensor, tidy } from '@tensorflow/tfjs-core';
 import { checkCoefficients, takeRows } from './coefficients.js';
+import { exactPolar } from './exactPolar.js';
 import { type Form, type IterateAttributes, iterate } from './iterate.js';
 import { type EpsilonMode, type NormalizeOptions, normalize } from './normalize.js';
 import { polarExpressCoefficients } from './polarExpress.js';
@@ -23,8 +24,11 @@ import {
 
 /** Options of {@link orthogonalize}. */
 export interface OrthogonalizeOptions {
-  /** A schedule of {@link SCHEDULES}. Default `'muon'` */
-  readonly method?: ScheduleName;
+  /**
+   * A schedule of {@link SCHEDULES}, or `'exact'` for {@link exactPolar}, which takes none of the options below but
+   * `checkFinite`. Default `'muon'`
+   */
+  readonly method?: ScheduleName | 'exact';
   /**
    * Steps, integer >= 1. Default: the schedule's own length. Fewer take its first rows, more repeat its last, but for
    * `'polarExpress'`, whose rows are computed for the length.
@@ -62,7 +66,7 @@ export interface OrthogonalizeOptions {
   readonly checkFinite?: boolean;
 }
 
-const OPTIONS = [
+const OPTIONS: readonly (keyof OrthogonalizeOptions)[] = [
   'method',
   'steps',
   'coefficients',
@@ -112,6 +116,7 @@ export function orthogonalize(x: Tensor, options: OrthogonalizeOptions = {}): Te
   const caller = 'orthogonalize';
   checkTensor(caller, 'x', x, { minRank: 2 });
   const attributes = resolve(caller, options);
+  if (!attributes) return exactPolar(x);
   if (options.checkFinite) checkFiniteValues(caller, 'x', x);
   const [m, n] = x.shape.slice(-2) as [number, number];
   return tidy(() =>
@@ -119,16 +124,27 @@ export function orthogonalize(x: Tensor, options: OrthogonalizeOptions = {}): Te
   );
 }
 
-function resolve(caller: string, options: OrthogonalizeOptions): OrthogonalizeAttributes {
+/** Checks the options; undefined for `'exact'`. */
+function resolve(
+  caller: string,
+  options: OrthogonalizeOptions,
+): OrthogonalizeAttributes | undefined {
   checkOptions(caller, options, OPTIONS);
   const { method = 'muon', epsilon = 1e-7, epsilonMode = 'relative', form = 'auto' } = options;
-  checkOneOf(caller, 'method', method, Object.keys(SCHEDULES) as ScheduleName[]);
+  checkOneOf(caller, 'method', method, [...(Object.keys(SCHEDULES) as ScheduleName[]), 'exact']);
   checkOneOf(caller, 'form', form, ['auto', 'standard', 'gram']);
   checkOneOf(caller, 'epsilonMode', epsilonMode, ['relative', 'add', 'clamp']);
   checkNumber(caller, 'epsilon', epsilon, { min: 0 });
   if (options.checkFinite !== undefined) checkBoolean(caller, 'checkFinite', options.checkFinite);
   if (options.steps !== undefined) checkInteger(caller, 'steps', options.steps, { min: 1 });
   if (options.coefficients !== undefined) checkCoefficients(caller, options.coefficients);
+  if (method === 'exact') {
+    const extra = OPTIONS.find(
+      (name) => !['method', 'checkFinite'].includes(name) && options[name] !== undefined,
+    );
+    if (!extra) return undefined;
+    throw new RangeError(`${caller}: ${extra} must be absent with method "exact"`);
+  }
 
   const schedule = SCHEDULES[method];
   const own = options.coefficients === undefined;

@@ -1,4 +1,5 @@
 import { checkInteger, checkNumber, checkOptions } from '@orth/backend';
+import { evaluate } from './coefficients.js';
 
 /** Options of {@link polarExpressCoefficients}. */
 export interface PolarExpressOptions {
@@ -12,6 +13,9 @@ export interface PolarExpressOptions {
   readonly cushion?: number;
 }
 
+/** A row `[a, b, c]` of `a x + b x³ + c x⁵`. */
+export type Quintic = [a: number, b: number, c: number];
+
 /**
  * Coefficients of the odd quintic closest to 1 on `[lower, upper]` in the greatest error.
  *
@@ -24,13 +28,14 @@ export interface PolarExpressOptions {
  * @throws RangeError unless 0 < lower < upper
  * @see Amsel et al. 2025, "The Polar Express", arXiv 2505.16932, algorithm 3
  */
-export function oddMinimaxQuintic(lower: number, upper: number): [number, number, number] {
+export function oddMinimaxQuintic(lower: number, upper: number): Quintic {
   checkNumber('oddMinimaxQuintic', 'upper', upper, { above: 0 });
   checkNumber('oddMinimaxQuintic', 'lower', lower, { above: 0, below: upper });
   return fitQuintic(lower, upper);
 }
 
-function fitQuintic(lower: number, upper: number): [number, number, number] {
+/** The fit without checks; `lower = upper` is allowed. */
+export function fitQuintic(lower: number, upper: number): Quintic {
   // Here E is below rounding; the Taylor quintic at `upper` is the limit of the fit.
   if (lower / upper >= 1 - 5e-6) {
     return [15 / 8 / upper, -10 / 8 / upper ** 3, 3 / 8 / upper ** 5];
@@ -81,9 +86,7 @@ function alternate(points: readonly number[]): [number, number, number, number] 
  * const q = orthogonalize(x, { coefficients: rows, safety: 1.02 });
  * @see Amsel, Persson, Musco, Gower 2025, "The Polar Express", arXiv 2505.16932, algorithm 1 and section 4.4
  */
-export function polarExpressCoefficients(
-  options: PolarExpressOptions = {},
-): [number, number, number][] {
+export function polarExpressCoefficients(options: PolarExpressOptions = {}): Quintic[] {
   const caller = 'polarExpressCoefficients';
   checkOptions(caller, options, ['steps', 'lower', 'safety', 'cushion']);
   const { steps = 5, lower = 1e-3, safety = 0.02, cushion = 0.02 } = options;
@@ -92,22 +95,26 @@ export function polarExpressCoefficients(
   checkNumber(caller, 'safety', safety, { min: 0 });
   checkNumber(caller, 'cushion', cushion, { min: 0, below: 1 });
 
-  let l = lower;
-  let u = 1;
-  return Array.from({ length: steps }, (_, t) => {
-    let [a, b, c] = fitQuintic(Math.max(l, cushion * u), u);
-    const p = (x: number) => x * (a + x * x * (b + x * x * c));
-    if (cushion * u > l) {
-      // Fitted to a narrower interval than asked for: centre p([l, u]) on 1 again.
-      const scale = 2 / (p(l) + p(u));
-      [a, b, c] = [a * scale, b * scale, c * scale];
-    }
-    if (t < steps - 1) {
-      const s = 1 + safety;
-      [a, b, c] = [a / s, b / s ** 3, c / s ** 5];
-    }
-    l = p(l);
-    u = 2 - l;
-    return [a, b, c];
-  });
+  const rows: Quintic[] = [];
+  for (let l = lower, u = 1; rows.length < steps; u = 2 - l) {
+    const row = polarExpressStep(l, u, cushion);
+    // Rounding must not leave the interval of the next row; after the last there is none.
+    rows.push(rows.length < steps - 1 ? shrinkInput(row, 1 + safety) : row);
+    l = evaluate(rows.at(-1)!, l);
+  }
+  return rows;
+}
+
+/** The row of `p(x / s)`. */
+export function shrinkInput([a, b, c]: Quintic, s: number): Quintic {
+  return [a / s, b / s ** 3, c / s ** 5];
+}
+
+/** One row for singular values in `[l, u]`. */
+export function polarExpressStep(l: number, u: number, cushion: number): Quintic {
+  if (cushion * u <= l) return fitQuintic(l, u);
+  // Fitted to a narrower interval than asked for: scaled so that p([l, u]) is centred on 1 again.
+  const row = fitQuintic(cushion * u, u);
+  const scale = 2 / (evaluate(row, l) + evaluate(row, u));
+  return [row[0] * scale, row[1] * scale, row[2] * scale];
 }
