@@ -13,18 +13,27 @@ export interface Surroundings {
   readonly manifests?: readonly string[];
 }
 
-interface NodeFiles {
-  existsSync(path: string): boolean;
-  readdirSync(path: string): string[];
+/** What is read of Node; its types are not asked of a browser's program. */
+interface NodeProcess {
+  readonly platform: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly versions?: { readonly node?: string };
+  getBuiltinModule?(name: 'node:fs'): {
+    existsSync(path: string): boolean;
+    readdirSync(path: string): string[];
+  };
 }
+
+const nodeProcess = () => (globalThis as { process?: NodeProcess }).process;
 
 /** Reads {@link Surroundings} from the running process or page. */
 export function surroundings(): Surroundings {
-  if (!isNode()) return { runtime: 'browser', secure: globalThis.isSecureContext };
+  const process = nodeProcess();
+  if (!process || !isNode()) return { runtime: 'browser', secure: globalThis.isSecureContext };
   const { platform, env } = process;
   const { VK_DRIVER_FILES, VK_ICD_FILENAMES } = env;
   // Not an import: a bundler for browsers would try to resolve it.
-  const files = process.getBuiltinModule?.('node:fs') as NodeFiles | undefined;
+  const files = process.getBuiltinModule?.('node:fs');
   const folders = ['/usr/share/vulkan/icd.d', '/usr/local/share/vulkan/icd.d', '/etc/vulkan/icd.d'];
   const manifests = folders
     .filter((folder) => files?.existsSync(folder))
@@ -39,7 +48,7 @@ export function surroundings(): Surroundings {
 
 /** Whether this is Node and not a page (also not a page of Electron, which has both). */
 export function isNode(): boolean {
-  return typeof window === 'undefined' && typeof process === 'object' && !!process.versions?.node;
+  return typeof window === 'undefined' && !!nodeProcess()?.versions?.node;
 }
 
 /** Why `navigator.gpu` is missing in a page. */

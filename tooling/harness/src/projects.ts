@@ -7,7 +7,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { playwright } from '@vitest/browser-playwright';
-import type { TestProjectConfiguration } from 'vitest/config';
+import type { UserWorkspaceConfig } from 'vitest/config';
 import { type ChromiumLaunch, chromium } from './softwareGpu.js';
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -30,7 +30,7 @@ const sources = [
   },
 ].filter(({ replacement }) => existsSync(replacement));
 
-function nodeProject(name: string, include: string[], backend?: string): TestProjectConfiguration {
+function nodeProject(name: string, include: string[], backend?: string): UserWorkspaceConfig {
   return {
     root,
     resolve: { alias: sources },
@@ -46,7 +46,7 @@ function nodeProject(name: string, include: string[], backend?: string): TestPro
 }
 
 /** WebGPU in Node: one process for all files, since pipelines compile slowly and a process may start Dawn once. */
-function webgpuProject(): TestProjectConfiguration {
+function webgpuProject(): UserWorkspaceConfig {
   const project = nodeProject('webgpu', everyBackend, 'webgpu');
   return {
     ...project,
@@ -59,7 +59,7 @@ function webgpuProject(): TestProjectConfiguration {
   };
 }
 
-function chromiumProject(backend: string, launch: ChromiumLaunch): TestProjectConfiguration {
+function chromiumProject(backend: string, launch: ChromiumLaunch): UserWorkspaceConfig {
   const { executablePath, channel, env, args } = launch;
   return {
     root,
@@ -100,7 +100,7 @@ function chromiumProject(backend: string, launch: ChromiumLaunch): TestProjectCo
 }
 
 /** The projects for this machine; where no Chromium runs, one test that is skipped and says why. */
-export async function projects(): Promise<TestProjectConfiguration[]> {
+export async function projects(): Promise<UserWorkspaceConfig[]> {
   const launch = await chromium();
   return [
     nodeProject('node', nodeOnly),
