@@ -49,3 +49,4 @@ export {
   backendInfo,
   useBackend,
 } from './useBackend.js';
+export { registerWasmTrainingKernels } from './wasm/trainingKernels.js';

@@ -6,6 +6,7 @@ import {
   removeBackend,
 } from '@tensorflow/tfjs-core';
 import type { BackendDetails, BackendProvider } from './provider.js';
+import { registerWasmTrainingKernels } from './wasm/trainingKernels.js';
 import { embeddedWasm, type WasmFeatures, type WasmPaths, wasmFeatures } from './wasmFiles.js';
 
 /** tfjs's WebAssembly backend, completed so that models with embeddings, convolutions and FFTs train on it. */
@@ -16,6 +17,7 @@ export const wasmProvider: BackendProvider = {
   async start({ threads, wasmPaths }) {
     const paths = checkPaths(wasmPaths);
     const wasm = await import('@tensorflow/tfjs-backend-wasm');
+    registerWasmTrainingKernels();
     const features = await wasmFeatures();
     const details = (): BackendDetails => ({
       library: '@tensorflow/tfjs-backend-wasm',
@@ -24,17 +26,17 @@ export const wasmProvider: BackendProvider = {
       threads: features.threads ? wasm.getThreadsCount() : 1,
     });
     // A running backend keeps its file and its threads: tfjs reads both only once.
-    if ('wasm' in engine().registry) return details();
+    if (isRunning()) return details();
     if (threads !== undefined) wasm.setThreadsCount(threads);
-    // In Node tfjs finds its files by itself.
-    const embedded = paths || env().getBool('IS_NODE') ? undefined : await embeddedWasm(features);
-    try {
-      const chosen = paths ?? embedded?.paths;
-      if (chosen) wasm.setWasmPaths(chosen);
-      await startFactory();
-    } finally {
-      embedded?.release();
-    }
+    await startFactory(async () => {
+      // In Node tfjs finds its files by itself.
+      if (!paths && env().getBool('IS_NODE')) return undefined;
+      const { paths: chosen, release } = paths
+        ? { paths, release: undefined }
+        : await embeddedWasm(features);
+      wasm.setWasmPaths(chosen);
+      return release;
+    });
     return details();
   },
 };
@@ -45,16 +47,31 @@ function checkPaths(paths: unknown): WasmPaths | undefined {
   throw new TypeError(`useBackend: wasmPaths must be a folder or an object, got ${typeof paths}`);
 }
 
+const isRunning = () => 'wasm' in engine().registry;
+
 /**
  * Starts the backend as tfjs would at `setBackend('wasm')`, but passes the cause on when that fails; tfjs would print
  * the cause and answer `false`.
+ *
+ * @param prepare - makes the files ready; what it returns runs when they have been read
  */
-async function startFactory(): Promise<void> {
-  const factory = findBackendFactory('wasm');
-  const backend = await factory();
+async function startFactory(prepare: () => Promise<(() => void) | undefined>): Promise<void> {
   const tfjsPriority = 2;
+  const factory = findBackendFactory('wasm');
+  // Until it is ready, tfjs must not start it by itself for some tensor that is made meanwhile.
   removeBackend('wasm');
-  registerBackend('wasm', () => backend, tfjsPriority);
+  let ready = factory;
+  try {
+    const release = await prepare();
+    try {
+      const backend = await factory();
+      ready = () => backend;
+    } finally {
+      release?.();
+    }
+  } finally {
+    registerBackend('wasm', ready, tfjsPriority);
+  }
 }
 
 function describeDevice({ simd, threads }: WasmFeatures): string {
