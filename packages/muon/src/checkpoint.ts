@@ -1,0 +1,164 @@
+/** The state of an optimizer as plain data: what is saved, how it is checked, and which variable it belongs to. */
+import { CheckpointError } from '@orth/backend';
+import { type SlotShapes, sizeOf, type Target } from './targets.js';
+
+/** The state of one variable. */
+export interface VariableState {
+  /** The variable's name when the state was saved. */
+  readonly name: string;
+  /** Updates it has had; counts in AdamW's bias correction. */
+  readonly updates: number;
+  /** Its tensors by slot (`momentum`, `firstMoment`, …), row-major. */
+  readonly slots: Readonly<Record<string, SlotState>>;
+}
+
+/** One tensor of a variable's state. */
+export interface SlotState {
+  readonly shape: readonly number[];
+  /** float32; other number types are cast when loaded. */
+  readonly data: ArrayLike<number>;
+}
+
+/** The whole state of an optimizer: plain data that survives structured cloning, or `encodeState` for bytes. */
+export interface OptimizerState {
+  readonly format: 'orth-optimizer';
+  readonly version: 1;
+  /** The optimizer's class, e.g. `OrthMuon`. */
+  readonly className: string;
+  /** Steps taken. */
+  readonly iterations: number;
+  /** Steps not taken because a gradient was not finite. */
+  readonly nonFiniteSteps: number;
+  /** In the order in which the optimizer met them. */
+  readonly variables: readonly VariableState[];
+}
+
+const fail = (problem: string): never => {
+  throw new CheckpointError(`loadState: ${problem}; nothing was changed`);
+};
+
+const isRecord = (x: unknown): x is Record<string, unknown> =>
+  typeof x === 'object' && x !== null && !Array.isArray(x) && !ArrayBuffer.isView(x);
+
+const isCount = (x: unknown): x is number => Number.isSafeInteger(x) && (x as number) >= 0;
+
+/**
+ * Checks a saved state from top to bottom and copies it, casting numbers to float32.
+ * @throws CheckpointError that names what is wrong
+ */
+export function parseState(state: unknown, className?: string): OptimizerState {
+  if (!isRecord(state) || state.format !== 'orth-optimizer') {
+    return fail('the state must be an optimizer state of @orth/muon');
+  }
+  if (state.version !== 1) fail(`version must be 1, got ${String(state.version)}`);
+  if (typeof state.className !== 'string') fail('className must be a string');
+  if (className !== undefined && state.className !== className) {
+    fail(`the state must belong to ${className}, got one of ${String(state.className)}`);
+  }
+  if (!isCount(state.iterations)) fail('iterations must be an integer >= 0');
+  if (!isCount(state.nonFiniteSteps)) fail('nonFiniteSteps must be an integer >= 0');
+  if (!Array.isArray(state.variables)) return fail('variables must be an array');
+  const variables = state.variables.map(parseVariable);
+  if (new Set(variables.map(({ name }) => name)).size !== variables.length) {
+    fail('variables must have different names');
+  }
+  return {
+    format: 'orth-optimizer',
+    version: 1,
+    className: state.className as string,
+    iterations: state.iterations as number,
+    nonFiniteSteps: state.nonFiniteSteps as number,
+    variables,
+  };
+}
+
+function parseVariable(variable: unknown): VariableState {
+  if (!isRecord(variable) || typeof variable.name !== 'string') {
+    return fail('each variable must have a name');
+  }
+  const { name, updates, slots } = variable;
+  if (!isCount(updates)) return fail(`updates of ${name} must be an integer >= 0`);
+  if (!isRecord(slots)) return fail(`slots of ${name} must be an object`);
+  const parsed = Object.entries(slots).map(([slot, x]) => {
+    const where = `${name}/${slot}`;
+    if (!isRecord(x) || !Array.isArray(x.shape) || !x.shape.every(isCount)) {
+      return fail(`${where} must have a shape`);
+    }
+    return [slot, { shape: x.shape as number[], data: parseData(where, x.shape, x.data) }] as const;
+  });
+  return { name, updates, slots: Object.fromEntries(parsed) };
+}
+
+function parseData(where: string, shape: readonly number[], data: unknown): Float32Array {
+  const list = (Array.isArray(data) || ArrayBuffer.isView(data)) as boolean;
+  if (!list || data instanceof DataView) return fail(`${where} must hold numbers`);
+  const values = data as ArrayLike<unknown>;
+  if (values.length !== sizeOf(shape)) {
+    fail(`${where} of shape [${shape}] must hold ${sizeOf(shape)} numbers, got ${values.length}`);
+  }
+  const copy = Float32Array.from(values as ArrayLike<number>);
+  const bad = copy.findIndex(
+    (value, i) => !Number.isFinite(value) || typeof values[i] !== 'number',
+  );
+  if (bad >= 0) fail(`${where} must hold finite numbers, got ${String(values[bad])} at ${bad}`);
+  return copy;
+}
+
+/** Which saved variable goes to which target, and what is left for variables not seen yet. */
+export interface Matching {
+  readonly pairs: readonly (readonly [Target, VariableState])[];
+  readonly waiting: readonly VariableState[];
+}
+
+/**
+ * Finds each saved variable's target: by its exact name; else, when tfjs has renamed the variables (as it does when a
+ * model is loaded twice in one process), by order, if there are as many and all shapes agree.
+ *
+ * @param targets - those that a step names, in its order
+ * @param exists - whether a variable of that name exists at all, so that its state may wait for a later step
+ * @throws CheckpointError if neither works
+ */
+export function matchState(
+  variables: readonly VariableState[],
+  targets: readonly Target[],
+  exists: (name: string) => boolean,
+): Matching {
+  const byName = new Map(targets.map((target) => [target.name, target]));
+  const named = variables.filter(({ name }) => byName.has(name));
+  const waiting = variables.filter(({ name }) => !byName.has(name));
+  if (waiting.length === 0 || (named.length > 0 && waiting.every(({ name }) => exists(name)))) {
+    const pairs = named.map((saved) => [byName.get(saved.name)!, saved] as const);
+    for (const [target, saved] of pairs) {
+      const problem = mismatch(target, saved);
+      if (problem) fail(problem);
+    }
+    return { pairs, waiting };
+  }
+  const missing = `the state has ${waiting.map(({ name }) => name).join(', ')}, which is not trained here`;
+  if (variables.length !== targets.length) {
+    fail(
+      `${missing}, and ${variables.length} variables cannot be matched by order to ${targets.length}`,
+    );
+  }
+  const pairs = variables.map((saved, i) => [targets[i]!, saved] as const);
+  for (const [target, saved] of pairs) {
+    const misplaced = byName.has(saved.name) && target.name !== saved.name;
+    const problem = misplaced ? `${saved.name} is elsewhere` : mismatch(target, saved);
+    if (problem) fail(`${missing}, nor does the order match: ${problem}`);
+  }
+  return { pairs, waiting: [] };
+}
+
+function mismatch({ name, slots }: Target, saved: VariableState): string | undefined {
+  const [want, got] = [describeSlots(slots), describeSlots(shapesOf(saved))];
+  return want === got ? undefined : `${name} needs ${want}, got ${got} of ${saved.name}`;
+}
+
+const shapesOf = ({ slots }: VariableState): SlotShapes =>
+  Object.fromEntries(Object.entries(slots).map(([slot, { shape }]) => [slot, shape]));
+
+const describeSlots = (slots: SlotShapes) =>
+  Object.entries(slots)
+    .map(([slot, shape]) => `${slot} [${shape}]`)
+    .sort()
+    .join(' and ') || 'no state';
