@@ -42,17 +42,34 @@ export function exactPolar(x: Tensor): Tensor {
   return op(x);
 }
 
+/** What {@link exactPolarAsync} finds. */
+export interface ExactPolar {
+  /** The polar factor, shape `[…, m, n]`, float32; the caller disposes it. */
+  readonly value: Tensor;
+  /** Gradient with respect to `x`, given that with respect to `value`; same shape. */
+  gradient(dy: Tensor): Tensor;
+}
+
 /**
- * {@link exactPolar} for backends that cannot be read synchronously. Not differentiable.
+ * {@link exactPolar} for backends that cannot be read synchronously, with its gradient as a function, since tfjs's
+ * automatic differentiation does not reach across an `await`.
  * @param x - as for {@link exactPolar}
  * @throws as {@link exactPolar}, by rejecting
+ * @example
+ * const { value, gradient } = await exactPolarAsync(x);
  */
-export async function exactPolarAsync(x: Tensor): Promise<Tensor> {
+export async function exactPolarAsync(x: Tensor): Promise<ExactPolar> {
   checkTensor('exactPolarAsync', 'x', x, { minRank: 2 });
   const shape = x.shape;
   const host = toHost('exactPolarAsync', x, await x.data());
   const parts = host.matrices.map((matrix) => svd(matrix, host.k, host.l));
-  return assemble(parts, host, shape);
+  return {
+    value: assemble(parts, host, shape),
+    gradient(dy) {
+      checkTensor('exactPolarAsync', 'dy', dy, { shape });
+      return polarGradient(dy, parts, host);
+    },
+  };
 }
 
 function read(x: Tensor) {

@@ -1,6 +1,6 @@
 export { type CansOptions, cansCoefficients } from './cans.js';
 export { mapSingularValues } from './coefficients.js';
-export { exactPolar, exactPolarAsync } from './exactPolar.js';
+export { type ExactPolar, exactPolar, exactPolarAsync } from './exactPolar.js';
 export { type FlopsOptions, newtonSchulzFlops } from './flops.js';
 export type { Form, IterateAttributes } from './iterate.js';
 export {

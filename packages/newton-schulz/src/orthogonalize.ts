@@ -90,7 +90,8 @@ export const orthogonalizeBatch = defineFusedOp<OrthogonalizeAttributes>({
   name: 'newton-schulz/orthogonalize',
   reference: ([G], attributes) => {
     const { coefficients, form, restarts } = attributes;
-    const { X, gram } = normalize(G!, attributes);
+    // A scope of its own: what the normalisation leaves behind must not live as long as the iteration.
+    const { X, gram } = tidy(() => ({ ...normalize(G!, attributes) }));
     return iterate(gram ? [X, gram] : [X], { coefficients, form, restarts });
   },
 });

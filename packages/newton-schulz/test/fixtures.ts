@@ -20,7 +20,6 @@ import {
   oddMinimaxQuintic,
   orthogonalityError,
   orthogonalize,
-  polar,
   polarError,
   polarExpressCoefficients,
   restartStability,
@@ -154,28 +153,38 @@ const aolPolarMetrics: Adapter = (context) => {
   const short = (f: (gram: Tensor) => Tensor, x: Tensor) =>
     tidy(() => squeeze(f(shortGram(expandDims(x, 0)))));
   const muon = Object.keys(params).find((key) => /^muon\d+$/.test(key)) ?? 'muon5';
-  const gradient = (f: (x: Tensor) => Tensor, x: Tensor, name: string) => {
+  const weights = (x: Tensor, name: string) => {
     const key = Object.keys(inputs).find((input) => inputs[input] === x);
     const W = inputs[`W_${key}`];
     if (!W) throw new Error(`${name} needs the input W_${key}`);
-    return grad((g: Tensor) => sum(mul(W, f(g))))(x);
+    return W;
   };
+  const gradient = (f: (x: Tensor) => Tensor, x: Tensor, W: Tensor) =>
+    grad((g: Tensor) => sum(mul(W, f(g))))(x);
   return each(context, async (name) => {
     const [kind, x] = splitInput(context, name);
     if (kind === 'aol_scale') return short(aolScale, x);
     if (kind === 'schatten4_norm') return short((gram) => schatten4(gram), x);
-    if (kind === 'polar') return exactPolarAsync(x);
+    if (kind === 'polar') return (await exactPolarAsync(x)).value;
     if (kind === 'grad_polar') {
-      // In Node, WebGPU cannot be read synchronously, as the exact gradient must: there the converged iteration's.
-      return gradient(getBackend() === 'webgpu' ? (g) => polar(g) : exactPolar, x, name);
+      const W = weights(x, name);
+      if (getBackend() !== 'webgpu') return gradient(exactPolar, x, W);
+      // WebGPU in Node cannot be read synchronously.
+      const exact = await exactPolarAsync(x);
+      exact.value.dispose();
+      return exact.gradient(W);
     }
     if (kind.startsWith('grad_ns')) {
       const steps = Number(match(kind, /^grad_ns(?<steps>\d+)$/).steps);
-      return gradient((g) => orthogonalize(g, { ...rows(muon), ...eps, steps }), x, name);
+      return gradient(
+        (g) => orthogonalize(g, { ...rows(muon), ...eps, steps }),
+        x,
+        weights(x, name),
+      );
     }
     if (kind.endsWith('_error')) {
       const q = orthogonalize(x, { ...rows(muon), ...eps });
-      const reference = await exactPolarAsync(x);
+      const { value: reference } = await exactPolarAsync(x);
       try {
         if (kind === 'ortho_error') return orthogonalityError(q);
         if (kind === 'polar_error') return polarError(q, reference);
