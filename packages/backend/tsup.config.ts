@@ -9,22 +9,33 @@ const gradients = { clean: false, onSuccess: async () => {}, sourcemap: false };
 
 const notice = `/*!
  * @license
- * WebAssembly binary of @tensorflow/tfjs-backend-wasm, unmodified but for gzip and base64.
+ * Files of @tensorflow/tfjs-backend-wasm, unmodified: the .wasm in gzip and base64, the scripts as text.
  * Copyright Google LLC. Licensed under the Apache License, Version 2.0: http://www.apache.org/licenses/LICENSE-2.0
- * It contains XNNPACK (BSD-3-Clause, Copyright Facebook, Inc. and Google LLC) and Emscripten's libraries (MIT).
+ * They contain XNNPACK (BSD-3-Clause, Copyright Facebook, Inc. and Google LLC) and Emscripten's runtime (MIT).
  */`;
 
-/** Each binary as a module, so that any bundler carries it along and loads it only when it is asked for. */
+/** tfjs's files as modules, so that any bundler carries them along and loads only those that are asked for. */
 function writeWasmModules() {
   const require = createRequire(import.meta.url);
-  const folder = dirname(require.resolve('@tensorflow/tfjs-backend-wasm'));
-  mkdirSync('dist/wasm', { recursive: true });
-  const variants = { plain: '', simd: '-simd', threadedSimd: '-threaded-simd' };
-  for (const [name, suffix] of Object.entries(variants)) {
+  const folder = join(dirname(require.resolve('@tensorflow/tfjs-backend-wasm')), '../wasm-out');
+  const write = (name: string, suffix: string, texts: Record<string, string> = {}) => {
     const file = readFileSync(join(folder, `tfjs-backend-wasm${suffix}.wasm`));
-    const base64 = gzipSync(file, { level: 9 }).toString('base64');
-    writeFileSync(`dist/wasm/${name}.js`, `${notice}\nexport const binary = '${base64}';\n`);
-  }
+    const parts = { binary: gzipSync(file, { level: 9 }).toString('base64'), ...texts };
+    const lines = Object.entries(parts).map(
+      ([part, text]) => `export const ${part} = ${JSON.stringify(text)};`,
+    );
+    writeFileSync(`dist/wasm-assets/${name}.js`, `${[notice, ...lines].join('\n')}\n`);
+  };
+  mkdirSync('dist/wasm-assets', { recursive: true });
+  write('plain', '');
+  write('simd', '-simd');
+  const script = join(folder, 'tfjs-backend-wasm-threaded-simd');
+  const { wasmWorkerContents } = require(`${script}.worker.js`) as { wasmWorkerContents: string };
+  write('threadedSimd', '-threaded-simd', {
+    mainScript: readFileSync(`${script}.js`, 'utf8'),
+    // tfjs keeps it in a template literal, which turned the escapes in its strings into line breaks.
+    workerScript: wasmWorkerContents.replaceAll('\n', '\\n'),
+  });
 }
 
 writeWasmModules();
