@@ -1,3 +1,3 @@
 import { application } from '@orth/config/tsup';
 
-export default application(['src/index.ts']);
+export default application(['src/index.ts', 'src/cli.ts']);
