@@ -1,6 +1,15 @@
 export { type CansOptions, cansCoefficients } from './cans.js';
 export { mapSingularValues } from './coefficients.js';
+export { type DctOptions, type DctTransform, dct } from './dct.js';
+export { dctMatrix } from './dctMatrix.js';
 export { type ExactPolar, exactPolar, exactPolarAsync } from './exactPolar.js';
+export {
+  coefficientError,
+  type FitOptions,
+  type FittedCoefficients,
+  fitCoefficients,
+  type SpectrumMix,
+} from './fitCoefficients.js';
 export { type FlopsOptions, newtonSchulzFlops } from './flops.js';
 export type { Form, IterateAttributes } from './iterate.js';
 export {
@@ -26,9 +35,16 @@ export {
 } from './polarExpress.js';
 export { bestRestarts, type RestartOptions, restartStability } from './restarts.js';
 export {
+  adaptiveCoefficients,
+  ROOT_COEFFICIENTS,
+  type RootCoefficientSource,
+  rootCoefficients,
+} from './rootCoefficients.js';
+export {
   type CoefficientRow,
   type Normalization,
   SCHEDULES,
   type Schedule,
   type ScheduleName,
 } from './schedules.js';
+export { type Selection, type SelectOptions, selectColumns } from './selectColumns.js';
