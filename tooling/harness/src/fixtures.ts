@@ -56,11 +56,12 @@ async function startBackend(name: string): Promise<BackendInfo> {
     await useSoftwareGpu();
     await import('@orth/backend-webgpu');
   }
+  if (name === 'node') await import('@orth/backend-node');
   return useBackend(name);
 }
 
 function usage(message: string): never {
-  console.error(`${message}\nusage: pnpm fixtures [DIR…] [--backend auto|cpu|wasm|webgpu]`);
+  console.error(`${message}\nusage: pnpm fixtures [DIR…] [--backend auto|cpu|wasm|node|webgpu]`);
   process.exit(2);
 }
 

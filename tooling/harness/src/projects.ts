@@ -1,6 +1,7 @@
 /**
  * One vitest project for each backend, over the tests of all packages:
  * - `*.test.ts` on cpu and wasm; `conformance.test.ts` and `fixtures.test.ts` on every backend, in a browser too;
+ * - `*.native.test.ts` on `@orth/backend-node` alone;
  * - `*.node.test.ts` once, without a backend: command lines, files, processes.
  */
 import { existsSync, readdirSync } from 'node:fs';
@@ -13,9 +14,15 @@ import { type ChromiumLaunch, chromium } from './softwareGpu.js';
 const here = dirname(fileURLToPath(import.meta.url));
 const root = join(here, '../../..');
 const setup = join(here, 'setup.ts');
+/** What must not be imported in a browser, nor searched for by its bundler, has a setup of its own. */
+const setups: Record<string, string> = {
+  node: join(here, 'setup.native.ts'),
+  webgpu: join(here, 'setup.webgpu.ts'),
+};
 
 const everyBackend = ['packages/*/test/{conformance,fixtures}.test.ts'];
 const tests = ['{packages,apps,tooling}/*/test/**/*.test.ts'];
+const native = ['packages/*/test/**/*.native.test.ts'];
 const nodeOnly = ['{packages,apps,tooling}/*/test/**/*.node.test.ts'];
 
 /** Tests run on the sources: `@orth/x` is packages/x/src, so that an edit needs no build and a stack names our lines. */
@@ -37,9 +44,13 @@ function nodeProject(name: string, include: string[], backend?: string): UserWor
     test: {
       name,
       include,
-      exclude: backend ? ['**/*.node.test.ts', '**/node_modules/**'] : ['**/node_modules/**'],
+      exclude: [
+        '**/node_modules/**',
+        ...(backend ? ['**/*.node.test.ts'] : []),
+        ...(backend === 'node' ? [] : ['**/*.native.test.ts']),
+      ],
       pool: 'forks',
-      ...(backend && { setupFiles: [setup], provide: { backend } }),
+      ...(backend && { setupFiles: [setups[backend] ?? setup], provide: { backend } }),
       testTimeout: 60_000,
     },
   };
@@ -52,7 +63,6 @@ function webgpuProject(): UserWorkspaceConfig {
     ...project,
     test: {
       ...project.test,
-      setupFiles: [join(here, 'setup.webgpu.ts')],
       isolate: false,
       fileParallelism: false,
     },
@@ -106,6 +116,7 @@ export async function projects(): Promise<UserWorkspaceConfig[]> {
     nodeProject('node', nodeOnly),
     nodeProject('cpu', tests, 'cpu'),
     nodeProject('wasm', tests, 'wasm'),
+    nodeProject('native', [...everyBackend, ...native], 'node'),
     webgpuProject(),
     ...(launch
       ? [chromiumProject('webgpu', launch), chromiumProject('wasm', launch)]
