@@ -2,7 +2,7 @@
  * Argument checks. Every message reads `<function>: <argument> must <rule>, got <value>`, and every check runs before
  * any state changes: `RangeError` for values, `TypeError` for kinds.
  */
-import { Tensor, type TensorLike } from '@tensorflow/tfjs-core';
+import { Tensor } from '@tensorflow/tfjs-core';
 
 /** Bounds of a number; each bound is inclusive unless it is named `above` or `below`. */
 export interface NumberRange {
@@ -34,10 +34,13 @@ function show(value: unknown): string {
   if (value instanceof Tensor) return `a ${value.dtype} tensor of shape [${value.shape}]`;
   if (typeof value === 'string') return JSON.stringify(value);
   if (typeof value === 'function') return 'a function';
-  if (Array.isArray(value)) return `[${value.map(show).join(', ')}]`;
+  if (Array.isArray(value)) {
+    const rest = value.length > 8 ? ', …' : '';
+    return `[${value.slice(0, 8).map(show).join(', ')}${rest}]`;
+  }
   if (typeof value === 'object' && value !== null) {
     return Object.getPrototypeOf(value) === Object.prototype
-      ? JSON.stringify(value)
+      ? `an object with the keys ${show(Object.keys(value))}`
       : `an instance of ${value.constructor?.name ?? 'an unknown class'}`;
   }
   return String(value);
@@ -176,11 +179,16 @@ export function checkTensor(
 }
 
 /**
- * Demands that every entry is finite. Reads the values back from the device, hence synchronous and slow on WebGPU.
+ * Demands that every entry is finite. A tensor is read back synchronously: slow on WebGPU in a browser, and impossible
+ * on WebGPU in Node, where it throws; pass `await tensor.data()` there.
  * @throws RangeError naming the first entry that is not
  */
-export function checkFinite(caller: string, argument: string, values: TensorLike | Tensor): void {
-  const flat = values instanceof Tensor ? values.dataSync() : (values as ArrayLike<number>);
+export function checkFinite(
+  caller: string,
+  argument: string,
+  values: Tensor | ArrayLike<number>,
+): void {
+  const flat = values instanceof Tensor ? values.dataSync() : values;
   for (let i = 0; i < flat.length; i++) {
     if (Number.isFinite(flat[i])) continue;
     throw new RangeError(`${caller}: ${argument} must be finite, got ${flat[i]} at index ${i}`);

@@ -3,7 +3,7 @@
  * kernel that does the same faster. Callers see no difference, gradients included, because the gradient belongs to the
  * operation and not to a backend.
  */
-import { customGrad, getBackend, grads, type Tensor, tidy } from '@tensorflow/tfjs-core';
+import { customGrad, engine, getBackend, type Tensor, tidy, zeros } from '@tensorflow/tfjs-core';
 import { globalRegistry } from './globalRegistry.js';
 
 /** A backend's implementation of a fused operation: tensors in, one tensor out, nothing else kept. */
@@ -47,8 +47,12 @@ export function defineFusedOp<Attributes>(
   definition: FusedOpDefinition<Attributes>,
 ): FusedOp<Attributes> {
   const { name, reference, gradient } = definition;
-  const differentiateReference = (dy: Tensor, inputs: Tensor[], attributes: Attributes) =>
-    grads((...xs: Tensor[]) => reference(xs, attributes))(inputs, dy);
+  const differentiateReference = (dy: Tensor, inputs: Tensor[], attributes: Attributes) => {
+    // Clones, because one tensor may be passed twice and must get two gradients; zeros for what has none, as indices.
+    const xs = inputs.map((x) => x.clone());
+    const { grads } = engine().gradients(() => reference(xs, attributes), xs, dy, true);
+    return grads.map((gradient: Tensor | undefined, i) => gradient ?? zeros(xs[i]!.shape));
+  };
 
   const call = (inputs: Tensor[], attributes: Attributes): Tensor => {
     const kernel = fusedKernel<Attributes>(name, getBackend());

@@ -13,8 +13,16 @@ export type BackendName = 'auto' | 'cpu' | 'wasm' | 'node' | 'webgpu' | 'cuda' |
  * listed with them; under `'auto'` each backend reads its own.
  */
 export interface BackendOptions {
-  /** Threads to use, where the backend has them; integer >= 1. Default: the backend's own choice */
+  /**
+   * Threads to use, where the backend has them; integer >= 1. Default: the backend's own choice. Read when a backend
+   * starts for the first time; {@link BackendInfo} tells how many there are.
+   */
   readonly threads?: number;
+  /**
+   * wasm: where its three .wasm files are served, a folder that ends in `/` or an address for each file name. Default:
+   * they come with this package. Read when the backend starts for the first time.
+   */
+  readonly wasmPaths?: string | Readonly<Record<string, string>>;
   readonly [option: string]: unknown;
 }
 
@@ -35,8 +43,9 @@ export interface BackendInfo extends BackendDetails {
 type Chosen = Omit<BackendInfo, 'fusedOps' | 'memory'>;
 const active = globalRegistry('active-backend', () => ({
   chosen: undefined as Chosen | undefined,
+  /** One switch at a time: tfjs's own switch is asynchronous, and two at once would leave either active. */
+  queue: Promise.resolve() as Promise<unknown>,
 }));
-let queue: Promise<unknown> = Promise.resolve();
 
 /** Where to get a backend that has no provider yet. */
 const PACKAGES: Record<string, string> = {
@@ -54,13 +63,13 @@ const PACKAGES: Record<string, string> = {
  * @param name - `'auto'` (default), `'cpu'`, `'wasm'`, or a backend whose package was imported, or one that tfjs knows
  * @param options - see {@link BackendOptions}
  * @returns what is active and why, as {@link backendInfo} gives it
- * @throws TypeError or RangeError for a bad or unknown option; BackendUnavailableError (the promise rejects) with what
- *   was tried and how to get it
+ * @throws (rejects with) TypeError or RangeError for a bad or unknown option; BackendUnavailableError with what was tried
+ *   and how to get it
  * @example
  * import { useBackend } from '@orth/backend';
  * const { name, device } = await useBackend();
  */
-export function useBackend(
+export async function useBackend(
   name: BackendName = 'auto',
   options: BackendOptions = {},
 ): Promise<BackendInfo> {
@@ -73,9 +82,10 @@ export function useBackend(
   if (options.threads !== undefined) {
     checkInteger('useBackend', 'threads', options.threads, { min: 1 });
   }
-  // One switch at a time: tfjs's own switch is asynchronous, and two at once would leave either active.
-  const result = queue.then(() => (name === 'auto' ? chooseBest(options) : choose(name, options)));
-  queue = result.catch(() => undefined);
+  const result = active.queue.then(() =>
+    name === 'auto' ? chooseBest(options) : choose(name, options),
+  );
+  active.queue = result.catch(() => undefined);
   return result;
 }
 
@@ -117,7 +127,9 @@ async function start(
     ? await provider.start(request)
     : { library: 'a backend registered with tfjs', version: 'unknown', device: 'unknown' };
   if (await setBackend(name).catch(() => false)) return details;
+  // A failed switch leaves tfjs with the name of a backend that does not run.
   if (former) await setBackend(former);
+  else Object.assign(engine(), { backendName: former });
   throw new Error(`tfjs could not initialise '${name}'`);
 }
 

@@ -188,6 +188,10 @@ interface CastAttributes {
 function cast({ inputs, attrs, backend }: KernelArguments<CastAttributes>): TensorInfo {
   const x = inputs.x!;
   const { dtype } = attrs;
+  if (x.dtype === dtype) {
+    backend.incRef(x.dataId);
+    return relabel(x, x.shape);
+  }
   if (isComplex(x) && dtype !== 'complex64') {
     const real = partOf(0)({ inputs: { input: x }, attrs, backend });
     if (dtype === 'float32') return real;
@@ -198,12 +202,12 @@ function cast({ inputs, attrs, backend }: KernelArguments<CastAttributes>): Tens
   const out = backend.makeOutput(x.shape, dtype);
   const from = backend.typedArrayFromHeap(x);
   const to = backend.typedArrayFromHeap(out);
-  if (dtype === 'complex64' && !isComplex(x)) {
+  if (dtype === 'complex64') {
     for (let i = 0; i < from.length; i++) {
       to[2 * i] = from[i]!;
       to[2 * i + 1] = 0;
     }
-  } else if (dtype === 'bool' && x.dtype !== 'bool') {
+  } else if (dtype === 'bool') {
     // tfjs's kernel copies float32 into bytes, which makes 0.5 and 256 false.
     for (let i = 0; i < from.length; i++) to[i] = from[i] === 0 ? 0 : 1;
   } else {

@@ -192,6 +192,53 @@ function tile(args: KernelArguments<{ reps: number[] }>, original: Original<{ re
   return out;
 }
 
+interface StridedSliceAttributes {
+  readonly begin: number[];
+  readonly end: number[];
+  readonly strides: number[];
+  readonly beginMask: number;
+  readonly endMask: number;
+  readonly ellipsisMask: number;
+  readonly newAxisMask: number;
+  readonly shrinkAxisMask: number;
+}
+
+/** tfjs's kernel labels every result float32. */
+function stridedSlice(
+  args: KernelArguments<StridedSliceAttributes>,
+  original: Original<StridedSliceAttributes>,
+) {
+  const { backend, attrs: a } = args;
+  const x = args.inputs.x!;
+  if (x.dtype === 'float32') return original(args);
+  const info = slice_util.sliceInfo(
+    x.shape,
+    a.begin,
+    a.end,
+    a.strides,
+    a.beginMask,
+    a.endMask,
+    a.ellipsisMask,
+    a.newAxisMask,
+    a.shrinkAxisMask,
+  );
+  const out = backend.makeOutput(info.finalShape, x.dtype);
+  const shape = slice_util.computeOutShape(info.begin, info.end, info.strides);
+  const [from, to] = [backend.typedArrayFromHeap(x), backend.typedArrayFromHeap(out)];
+  const every = util.computeStrides(shape);
+  const step = util.computeStrides(x.shape);
+  for (let i = 0; i < to.length; i++) {
+    let [source, rest] = [0, i];
+    for (let axis = 0; axis < shape.length; axis++) {
+      const place = Math.floor(rest / (every[axis] ?? 1));
+      rest -= place * (every[axis] ?? 1);
+      source += (info.begin[axis]! + place * info.strides[axis]!) * (step[axis] ?? 1);
+    }
+    to[i] = from[source]!;
+  }
+  return out;
+}
+
 interface TransposeAttributes {
   readonly perm: number[];
 }
@@ -242,4 +289,5 @@ export const layoutKernels = (): KernelConfig[] => [
   overriddenKernel<GatherAttributes>('GatherV2', gather),
   overriddenKernel<{ reps: number[] }>('Tile', tile),
   overriddenKernel<TransposeAttributes>('Transpose', transpose),
+  overriddenKernel<StridedSliceAttributes>('StridedSlice', stridedSlice),
 ];

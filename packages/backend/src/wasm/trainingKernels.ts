@@ -17,12 +17,14 @@ import { einsumKernels } from './einsum.js';
 import { fftKernels } from './fft.js';
 import { layoutKernels } from './layout.js';
 import { maxPoolKernels } from './maxPool.js';
+import { sumKernels } from './sum.js';
 import { segmentKernels } from './unsortedSegmentSum.js';
 
 /** In this order: later families build on earlier ones (complex tensors go through the layout kernels). */
 const FAMILIES: readonly (() => KernelConfig[])[] = [
   matMulKernels,
   layoutKernels,
+  sumKernels,
   segmentKernels,
   paddingKernels,
   convolutionKernels,
