@@ -1,0 +1,108 @@
+import { median, min } from 'simple-statistics';
+import type { Contestant } from './contestant.js';
+
+/** How long to measure. All times in milliseconds. */
+export interface TimingPolicy {
+  /** Executions before timing: at least so many, unless {@link warmUpTime} is over after the first. */
+  readonly warmUpRuns: number;
+  /** Warm-up goes on for at least this long. */
+  readonly warmUpTime: number;
+  /** Samples of each contestant, at least. */
+  readonly minSamples: number;
+  /** Sampling goes on until each contestant was measured this long, whichever comes later. */
+  readonly minTime: number;
+  /** Once both together took this long, {@link fewestSamples} are enough. */
+  readonly maxTime: number;
+  /** What even the slowest contestant is measured. */
+  readonly fewestSamples: number;
+  /** A sample repeats its execution until it takes about this long, so that the clock's grain does not show. */
+  readonly sampleTime: number;
+}
+
+/** For results worth keeping. */
+export const FULL: TimingPolicy = {
+  warmUpRuns: 3,
+  warmUpTime: 200,
+  minSamples: 15,
+  minTime: 1000,
+  maxTime: 20_000,
+  fewestSamples: 3,
+  sampleTime: 5,
+};
+
+/** For a look: the same procedure with fewer samples. */
+export const QUICK: TimingPolicy = {
+  ...FULL,
+  warmUpTime: 50,
+  minSamples: 5,
+  minTime: 150,
+  maxTime: 4000,
+};
+
+/** What a contestant took, in milliseconds an execution. */
+export interface Timing {
+  readonly median: number;
+  readonly min: number;
+  readonly samples: readonly number[];
+}
+
+const summarize = (samples: number[]): Timing => ({
+  median: median(samples),
+  min: min(samples),
+  samples,
+});
+
+/** Warms a contestant up and finds how many executions a sample needs. */
+async function warmUp(contestant: Contestant, policy: TimingPolicy): Promise<number> {
+  let spent = 0;
+  let last = 0;
+  for (let run = 0; spent < policy.warmUpTime || run < policy.warmUpRuns; run++) {
+    last = await contestant.time(1);
+    spent += last;
+    if (last >= policy.warmUpTime) break;
+  }
+  let runs = repeatsFor(policy.sampleTime, last);
+  // One execution is too short for the clock, and faster once compiled: measure the sample itself.
+  for (let attempt = 0; attempt < 3 && runs > 1; attempt++) {
+    const time = await contestant.time(runs);
+    if (time >= policy.sampleTime / 2) break;
+    runs = repeatsFor(policy.sampleTime, time / runs);
+  }
+  return runs;
+}
+
+const repeatsFor = (sampleTime: number, each: number) =>
+  Math.max(1, Math.round(sampleTime / Math.max(each, 1e-5)));
+
+/**
+ * Times two contestants in turn, A B A B …, so that a machine that slows down or speeds up meanwhile does so for both.
+ *
+ * @returns medians over equally many samples of each
+ * @throws RangeError if a contestant reports a time that is not a positive number
+ */
+export async function interleave(
+  a: Contestant,
+  b: Contestant,
+  policy: TimingPolicy,
+): Promise<readonly [Timing, Timing]> {
+  const contestants = [a, b] as const;
+  const runs = [await warmUp(a, policy), await warmUp(b, policy)];
+  const samples: [number[], number[]] = [[], []];
+  const spent = [0, 0];
+  const enough = () => {
+    const taken = samples[0].length;
+    if (spent[0]! + spent[1]! >= policy.maxTime) return taken >= policy.fewestSamples;
+    return taken >= policy.minSamples && Math.min(...spent) >= policy.minTime;
+  };
+  while (!enough()) {
+    for (const [i, contestant] of contestants.entries()) {
+      const time = await contestant.time(runs[i]!);
+      if (!(time > 0)) {
+        throw new RangeError(`interleave: ${contestant.name} reported ${time} ms`);
+      }
+      spent[i]! += time;
+      samples[i]!.push(time / runs[i]!);
+    }
+  }
+  return [summarize(samples[0]), summarize(samples[1])];
+}
