@@ -17,6 +17,7 @@ import {
 } from '@tensorflow/tfjs-core';
 import { describeCpu } from './describeCpu.js';
 import { guardAllocations, type HeapBackend } from './heap.js';
+import { conv2dKernels } from './kernels/conv2d.js';
 import { BACKEND } from './kernels/kernel.js';
 import { matMulKernels } from './kernels/matMul.js';
 import { type Foreign, openForeign } from './native/foreign.js';
@@ -105,7 +106,7 @@ function registerOnHeap(heap: HeapBackend): void {
   shareDisposal(heap);
   for (const { kernelName } of getKernelsForBackend(BACKEND)) unregisterKernel(kernelName, BACKEND);
   copyRegisteredKernels('wasm', BACKEND);
-  for (const config of [...matMulKernels()]) {
+  for (const config of [...matMulKernels(), ...conv2dKernels()]) {
     unregisterKernel(config.kernelName, BACKEND);
     registerKernel(config);
   }

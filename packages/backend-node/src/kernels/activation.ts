@@ -11,6 +11,9 @@ export interface Epilogue {
   readonly alpha: number;
 }
 
+/** The product as it is. */
+export const NO_EPILOGUE: Epilogue = { bias: false, activation: 'linear', alpha: 0 };
+
 const SIMPLE: Partial<Record<Activation, string>> = {
   relu: 'Relu',
   elu: 'Elu',

@@ -4,13 +4,13 @@
 import { broadcast_util, type KernelConfig, type TensorInfo, util } from '@tensorflow/tfjs-core';
 import { floats, type HeapBackend, heapAddress, offsetOf } from '../heap.js';
 import type { OnnxGraph } from '../native/onnxModel.js';
-import type { Operand } from '../native/program.js';
 import { nativeRuntime } from '../runtime.js';
 import {
   type Activation,
   type Epilogue,
   epilogueKey,
   hasEpilogue,
+  NO_EPILOGUE,
   withEpilogue,
 } from './activation.js';
 import { type KernelArguments, type NodeKernel, nativeKernel } from './kernel.js';
@@ -86,45 +86,45 @@ function graph(transposeA: boolean, transposeB: boolean): OnnxGraph {
   };
 }
 
-const NOTHING: Epilogue = { bias: false, activation: 'linear', alpha: 0 };
+/** A product on the heap: shapes are those of the factors as stored, two-dimensional or with batches. */
+export interface Product {
+  readonly a: TensorInfo;
+  readonly aShape: readonly number[];
+  readonly b: TensorInfo;
+  readonly bShape: readonly number[];
+  readonly transposeA?: boolean;
+  readonly transposeB?: boolean;
+  readonly out: TensorInfo;
+  /** Bias and activation; their tensors follow in `further`. */
+  readonly epilogue?: Epilogue;
+  readonly further?: readonly TensorInfo[];
+}
 
-/** Runs a planned product into `out`; `further` are the epilogue's inputs. */
-function run(
-  backend: HeapBackend,
-  [a, b, ...further]: TensorInfo[],
-  out: TensorInfo,
-  planned: Plan,
-  epilogue: Epilogue,
-): void {
-  const { transposeA, transposeB, aShape, bShape, m, k, n } = planned;
+/** Computes a product into `out`, whose tensors all exist: nothing is allocated here. */
+export function multiply(backend: HeapBackend, product: Product): void {
+  const { a, aShape, b, bShape, transposeA = false, transposeB = false, out } = product;
+  const { epilogue = NO_EPILOGUE, further = [] } = product;
   const { foreign, onnx, blas } = nativeRuntime();
   const base = heapAddress(foreign, backend);
-  const operand = (info: TensorInfo, shape: readonly number[] = info.shape): Operand => ({
-    address: base + offsetOf(backend, info),
-    shape,
-  });
-  const [left, right] = [operand(a!, aShape), operand(b!, bShape)];
+  const address = (info: TensorInfo) => base + offsetOf(backend, info);
+  const left = { address: address(a), shape: aShape };
+  const right = { address: address(b), shape: bShape };
   const flat = aShape.length === 2 && bShape.length === 2;
-  const rows = transposeA ? m : aShape[0]!;
-  const result = operand(out, flat ? [rows, n] : out.shape);
+  const m = aShape.at(transposeA ? -1 : -2)!;
+  const k = aShape.at(transposeA ? -2 : -1)!;
+  const n = bShape.at(transposeB ? -2 : -1)!;
+  const result = { address: address(out), shape: flat ? [m, n] : out.shape };
   if (blas && flat && !hasEpilogue(epilogue)) {
-    blas.multiply({
-      transposeA,
-      transposeB,
-      m: rows,
-      n,
-      k,
-      a: left.address,
-      b: right.address,
-      c: result.address,
-    });
+    const [pa, pb, pc] = [left.address, right.address, result.address];
+    blas.multiply({ transposeA, transposeB, m, n, k, a: pa, b: pb, c: pc });
     return;
   }
   const form = `${Number(transposeA)}${Number(transposeB)}`;
   const program = onnx.program(`matMul${form}${epilogueKey(epilogue)}`, () =>
     withEpilogue(graph(transposeA, transposeB), epilogue),
   );
-  program([left, right, ...further.map((info) => operand(info))], [result]);
+  const extras = further.map((info) => ({ address: address(info), shape: info.shape }));
+  program([left, right, ...extras], [result]);
 }
 
 function float32Factors(
@@ -147,7 +147,7 @@ function batchMatMul(args: KernelArguments<Attributes>, wasm: NodeKernel<Attribu
   const out = backend.makeOutput([...batch, m, n], 'float32');
   if (count * m * n === 0) return out;
   if (k === 0) floats(backend, out).fill(0);
-  else run(backend, [a, b], out, planned, NOTHING);
+  else multiply(backend, { a, b, out, ...planned });
   return out;
 }
 
@@ -166,7 +166,7 @@ function fusedMatMul(args: KernelArguments<FusedAttributes>): TensorInfo {
   // A bias or slope with more axes than one follows the result's own shape, not the tall one.
   const wide = further.some(({ shape }) => shape.length > 1);
   const shaped = wide ? { ...planned, aShape: a.shape, bShape: b.shape } : planned;
-  run(backend, [a, b, ...further], out, shaped, epilogue);
+  multiply(backend, { a, b, out, ...shaped, epilogue, further });
   return out;
 }
 

@@ -1,0 +1,341 @@
+/**
+ * `Conv2D`, `FusedConv2D` and both gradients: each is a gather of pixels and a matrix product, in one native call for as
+ * many images as keep the gathered pixels in the cache.
+ */
+import { backend_util, type KernelConfig, type TensorInfo } from '@tensorflow/tfjs-core';
+import { type HeapBackend, heapAddress, offsetOf } from '../heap.js';
+import type { Operand } from '../native/program.js';
+import { nativeRuntime } from '../runtime.js';
+import { type Activation, type Epilogue, epilogueKey, NO_EPILOGUE } from './activation.js';
+import { filterGradient, gatherProduct, scatterProduct, swapChannels } from './convGraphs.js';
+import { type KernelArguments, type NodeKernel, nativeKernel } from './kernel.js';
+import { multiply } from './matMul.js';
+import { backwardTaps, forwardTaps, type Geometry, scatterTaps, type Taps } from './taps.js';
+
+type Info = backend_util.Conv2DInfo;
+
+interface Attributes {
+  readonly strides: [number, number] | number;
+  readonly pad: 'valid' | 'same' | number | backend_util.ExplicitPadding;
+  readonly dataFormat: 'NHWC' | 'NCHW';
+  readonly dimRoundingMode?: 'floor' | 'round' | 'ceil';
+}
+
+interface ForwardAttributes extends Attributes {
+  readonly dilations: [number, number] | number;
+  readonly activation?: Activation;
+  readonly leakyreluAlpha?: number;
+}
+
+/** Gathered numbers of one call: 2 MiB, so that what the gather writes is still in the cache for the product. */
+const CHUNK = 2 ** 19;
+
+/** Multiplications up to which a convolution is left to XNNPACK on wasm: measured, see the README. */
+const SMALL = 2 ** 16;
+
+function convolution(
+  xShape: number[],
+  filterShape: number[],
+  attrs: Attributes,
+  dilations: ForwardAttributes['dilations'] = 1,
+): Info {
+  const { strides, pad, dimRoundingMode, dataFormat } = attrs;
+  return backend_util.computeConv2DInfo(
+    xShape as [number, number, number, number],
+    filterShape as [number, number, number, number],
+    strides,
+    dilations,
+    pad,
+    dimRoundingMode,
+    false,
+    backend_util.convertConv2DDataFormat(dataFormat ?? 'NHWC'),
+  );
+}
+
+function multiplications(info: Info): number {
+  const taps = info.filterHeight * info.filterWidth * info.inChannels;
+  return info.batchSize * info.outHeight * info.outWidth * taps * info.outChannels;
+}
+
+/** Whether the wasm kernel has to do it: other layouts, nothing to do, or too little to be worth a native call. */
+function leaveToWasm(info: Info): boolean {
+  return info.dataFormat !== 'channelsLast' || multiplications(info) <= SMALL;
+}
+
+/** A filter of one pixel, without stride or padding: a matrix product. */
+function isPointwise(info: Info): boolean {
+  const { filterHeight, filterWidth, strideHeight, strideWidth, padInfo } = info;
+  const { top, bottom, left, right } = padInfo;
+  return (
+    filterHeight * filterWidth * strideHeight * strideWidth === 1 &&
+    top + bottom + left + right === 0
+  );
+}
+
+/** All pixels of a pointwise convolution's input or output as rows of a matrix. */
+const pixelRows = ({ batchSize, inHeight, inWidth }: Info, channels: number) => [
+  batchSize * inHeight * inWidth,
+  channels,
+];
+const matrixOf = ({ inChannels, outChannels }: Info) => [inChannels, outChannels];
+
+const geometryOf = (info: Info): Geometry => ({
+  inHeight: info.inHeight,
+  inWidth: info.inWidth,
+  outHeight: info.outHeight,
+  outWidth: info.outWidth,
+  filterHeight: info.filterHeight,
+  filterWidth: info.filterWidth,
+  strideHeight: info.strideHeight,
+  strideWidth: info.strideWidth,
+  dilationHeight: info.dilationHeight,
+  dilationWidth: info.dilationWidth,
+  padTop: info.padInfo.top,
+  padLeft: info.padInfo.left,
+});
+
+/** Lists are made once a geometry; the oldest goes when there are many. */
+const MOST_LISTS = 64;
+const lists = new Map<string, Taps>();
+
+function cachedTaps(kind: string, info: Info, make: (geometry: Geometry) => Taps): Taps {
+  const geometry = geometryOf(info);
+  const key = `${kind}:${Object.values(geometry).join()}`;
+  let list = lists.get(key);
+  if (!list) {
+    list = make(geometry);
+    if (lists.size >= MOST_LISTS) lists.delete(lists.keys().next().value!);
+    lists.set(key, list);
+  }
+  return list;
+}
+
+let zeroRows = new Float32Array(new ArrayBuffer(4096));
+
+/** Addresses for one kernel: tensors on the heap, and arrays of ours. */
+function operands(backend: HeapBackend) {
+  const { foreign, onnx } = nativeRuntime();
+  const base = heapAddress(foreign, backend);
+  return {
+    onnx,
+    tensor: (info: TensorInfo, shape: readonly number[] = info.shape, skip = 0): Operand => ({
+      address: base + offsetOf(backend, info) + 4 * skip,
+      shape,
+    }),
+    indices: ({ indices, rows, columns }: Taps): Operand => ({
+      address: foreign.addressOf(indices.buffer),
+      shape: [rows, columns],
+    }),
+    /** Rows of zeros, one for each of `images`. */
+    zeros(images: number, channels: number): Operand {
+      if (zeroRows.length < images * channels) {
+        zeroRows = new Float32Array(new ArrayBuffer(8 * images * channels));
+      }
+      return { address: foreign.addressOf(zeroRows.buffer), shape: [images, 1, channels] };
+    },
+  };
+}
+
+/** Calls `work(first, count)` for the images, as many at a time as gather about `CHUNK` numbers. */
+function forChunks(images: number, perImage: number, work: (first: number, count: number) => void) {
+  const size = Math.max(1, Math.min(images, Math.floor(CHUNK / perImage)));
+  for (let first = 0; first < images; first += size) work(first, Math.min(size, images - first));
+}
+
+/**
+ * Gathers pixels of `x` and multiplies them by `w`: a convolution, or the input gradient of one with stride 1.
+ * @param x - `[images, pixels, channels]`
+ * @param out - `[images, list.rows, outChannels]`
+ */
+function runGatherProduct(
+  backend: HeapBackend,
+  shape: { images: number; pixels: number; channels: number; outChannels: number },
+  list: Taps,
+  x: TensorInfo,
+  w: TensorInfo,
+  further: TensorInfo[],
+  out: TensorInfo,
+  epilogue: Epilogue,
+): void {
+  const { images, pixels, channels, outChannels } = shape;
+  const { onnx, tensor, indices, zeros } = operands(backend);
+  const program = onnx.program(`gather${list.padded}${epilogueKey(epilogue)}`, () =>
+    gatherProduct(list.padded, epilogue),
+  );
+  const filter = tensor(w, [list.columns * channels, outChannels]);
+  const extras = further.map((info) => tensor(info, [outChannels]));
+  forChunks(images, list.rows * list.columns * channels, (first, count) => {
+    program(
+      [
+        tensor(x, [count, pixels, channels], first * pixels * channels),
+        indices(list),
+        ...(list.padded ? [zeros(count, channels)] : []),
+        filter,
+        ...extras,
+      ],
+      [tensor(out, [count * list.rows, outChannels], first * list.rows * outChannels)],
+    );
+  });
+}
+
+function forward(
+  args: KernelArguments<ForwardAttributes>,
+  wasm: NodeKernel<ForwardAttributes>,
+  epilogue: Epilogue,
+): TensorInfo {
+  const { inputs, attrs, backend } = args;
+  const [x, filter] = [inputs.x!, inputs.filter!];
+  const { bias, preluActivationWeights: slope } = inputs;
+  const further = [
+    epilogue.bias ? bias! : undefined,
+    epilogue.activation === 'prelu' ? slope! : undefined,
+  ].filter((info) => info !== undefined);
+  const info = convolution(x.shape, filter.shape, attrs, attrs.dilations);
+  const channelwise = further.every(({ shape }) => shape.join() === `${info.outChannels}`);
+  if (leaveToWasm(info) || !channelwise) return wasm(args);
+  const out = backend.makeOutput(info.outShape, 'float32');
+  if (isPointwise(info)) {
+    const [aShape, bShape] = [pixelRows(info, info.inChannels), matrixOf(info)];
+    multiply(backend, { a: x, aShape, b: filter, bShape, out, epilogue, further });
+    return out;
+  }
+  const list = cachedTaps('forward', info, forwardTaps);
+  const shape = {
+    images: info.batchSize,
+    pixels: info.inHeight * info.inWidth,
+    channels: info.inChannels,
+    outChannels: info.outChannels,
+  };
+  runGatherProduct(backend, shape, list, x, filter, further, out, epilogue);
+  return out;
+}
+
+function conv2d(args: KernelArguments<ForwardAttributes>, wasm: NodeKernel<ForwardAttributes>) {
+  return forward(args, wasm, NO_EPILOGUE);
+}
+
+function fusedConv2d(
+  args: KernelArguments<ForwardAttributes>,
+  wasm: NodeKernel<ForwardAttributes>,
+) {
+  const { activation = 'linear', leakyreluAlpha: alpha = 0 } = args.attrs;
+  return forward(args, wasm, { bias: Boolean(args.inputs.bias), activation, alpha });
+}
+
+function backpropFilter(
+  args: KernelArguments<Attributes & { filterShape: number[] }>,
+  wasm: NodeKernel<Attributes & { filterShape: number[] }>,
+): TensorInfo {
+  const { inputs, attrs, backend } = args;
+  const [x, dy] = [inputs.x!, inputs.dy!];
+  const info = convolution(x.shape, attrs.filterShape, attrs);
+  if (leaveToWasm(info)) return wasm(args);
+  const out = backend.makeOutput(info.filterShape, 'float32');
+  if (isPointwise(info)) {
+    const [aShape, bShape] = [info.inChannels, info.outChannels].map((n) => pixelRows(info, n));
+    multiply(backend, { a: x, aShape: aShape!, b: dy, bShape: bShape!, transposeA: true, out });
+    return out;
+  }
+  const list = cachedTaps('forward', info, forwardTaps);
+  const { onnx, tensor, indices, zeros } = operands(backend);
+  const { inChannels: channels, outChannels } = info;
+  const pixels = info.inHeight * info.inWidth;
+  const sum = tensor(out, [list.columns * channels, outChannels]);
+  forChunks(info.batchSize, list.rows * list.columns * channels, (first, count) => {
+    const program = onnx.program(`filterGradient${list.padded}${first === 0}`, () =>
+      filterGradient(list.padded, first === 0),
+    );
+    program(
+      [
+        tensor(x, [count, pixels, channels], first * pixels * channels),
+        indices(list),
+        ...(list.padded ? [zeros(count, channels)] : []),
+        tensor(dy, [count * list.rows, outChannels], first * list.rows * outChannels),
+        ...(first === 0 ? [] : [sum]),
+      ],
+      [sum],
+    );
+  });
+  return out;
+}
+
+function backpropInput(
+  args: KernelArguments<Attributes & { inputShape: number[] }>,
+  wasm: NodeKernel<Attributes & { inputShape: number[] }>,
+): TensorInfo {
+  const { inputs, attrs, backend } = args;
+  const [dy, filter] = [inputs.dy!, inputs.filter!];
+  const info = convolution(attrs.inputShape, filter.shape, attrs);
+  if (leaveToWasm(info)) return wasm(args);
+  const out = backend.makeOutput(info.inShape, 'float32');
+  if (isPointwise(info)) {
+    const [aShape, bShape] = [pixelRows(info, info.outChannels), matrixOf(info)];
+    multiply(backend, { a: dy, aShape, b: filter, bShape, transposeB: true, out });
+  } else if (info.strideHeight * info.strideWidth === 1)
+    inputGradientByGather(backend, info, dy, filter, out);
+  else inputGradientByScatter(backend, info, dy, filter, out);
+  return out;
+}
+
+function inputGradientByGather(
+  backend: HeapBackend,
+  info: Info,
+  dy: TensorInfo,
+  filter: TensorInfo,
+  out: TensorInfo,
+): void {
+  const list = cachedTaps('backward', info, backwardTaps);
+  const { inChannels, outChannels } = info;
+  const swapped = backend.makeOutput([list.columns, outChannels, inChannels], 'float32');
+  const { onnx, tensor } = operands(backend);
+  onnx.program('swapChannels', () => swapChannels)(
+    [tensor(filter, [list.columns, inChannels, outChannels])],
+    [tensor(swapped)],
+  );
+  const shape = {
+    images: info.batchSize,
+    pixels: info.outHeight * info.outWidth,
+    channels: outChannels,
+    outChannels: inChannels,
+  };
+  runGatherProduct(backend, shape, list, dy, swapped, [], out, NO_EPILOGUE);
+  backend.disposeData(swapped.dataId);
+}
+
+function inputGradientByScatter(
+  backend: HeapBackend,
+  info: Info,
+  dy: TensorInfo,
+  filter: TensorInfo,
+  out: TensorInfo,
+): void {
+  const list = cachedTaps('scatter', info, scatterTaps);
+  const { inChannels: channels, outChannels } = info;
+  const { onnx, tensor, indices, zeros } = operands(backend);
+  const program = onnx.program(`scatter${list.padded}`, () => scatterProduct(list.padded));
+  const taps = info.filterHeight * info.filterWidth;
+  const outPixels = info.outHeight * info.outWidth;
+  const shape = new BigInt64Array(new ArrayBuffer(64), 0, 3);
+  const { foreign } = nativeRuntime();
+  forChunks(info.batchSize, outPixels * taps * channels, (first, count) => {
+    shape.set([count, outPixels * taps, channels].map(BigInt));
+    program(
+      [
+        tensor(dy, [count, outPixels, outChannels], first * outPixels * outChannels),
+        tensor(filter, [taps * channels, outChannels]),
+        { address: foreign.addressOf(shape.buffer), shape: [3] },
+        indices(list),
+        ...(list.padded ? [zeros(count, channels)] : []),
+      ],
+      [tensor(out, [count, list.rows, channels], first * list.rows * channels)],
+    );
+  });
+}
+
+/** The kernels of this file. */
+export const conv2dKernels = (): KernelConfig[] => [
+  nativeKernel('Conv2D', conv2d),
+  nativeKernel('FusedConv2D', fusedConv2d),
+  nativeKernel('Conv2DBackpropFilter', backpropFilter),
+  nativeKernel('Conv2DBackpropInput', backpropInput),
+];
