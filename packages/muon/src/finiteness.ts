@@ -32,5 +32,8 @@ export function firstNonFinite(x: Tensor): number {
 
 /** Scalar bool on the device: whether every entry of every flat tensor is finite. */
 export function finiteMask(flats: readonly Tensor[]): Tensor {
-  return tidy(() => all(stack(flats.map((x) => all(isFiniteEach(x))))));
+  return tidy(() => {
+    const flags = flats.map((x) => all(isFiniteEach(x)));
+    return flags.length === 1 ? flags[0]! : all(stack(flags));
+  });
 }
