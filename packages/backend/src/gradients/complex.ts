@@ -67,12 +67,9 @@ function lifted(kernelName: string): GradConfig {
         const parts = dys.map((d) => part(d));
         return original.gradFunc(Array.isArray(dy) ? parts : parts[0]!, saved, attrs);
       };
-      const names = Object.keys(original.gradFunc(dy, saved, attrs));
+      const [re, im] = [partOf(real), partOf(imag)];
       return Object.fromEntries(
-        names.map((name) => [
-          name,
-          () => asGradient(complex(partOf(real)[name]!(), partOf(imag)[name]!())),
-        ]),
+        Object.keys(re).map((name) => [name, () => asGradient(complex(re[name]!(), im[name]!()))]),
       );
     },
   };
@@ -88,6 +85,8 @@ const LIFTED = [
   'Transpose',
   'Add',
   'Sub',
+  'ZerosLike',
+  'OnesLike',
 ];
 
 function simple(

@@ -1,7 +1,9 @@
 /**
- * Guards the forward convolutions against writing past their result. For a padding given as one number tfjs-core
- * computes the output width from the filter's *height*; XNNPACK uses the width, so with a filter that is not square it
- * wrote beyond the tensor and corrupted the heap. Stating the padding of each side makes both agree.
+ * Forward convolutions with the padding of each side stated, because XNNPACK and tfjs disagree about two ways to say it:
+ *
+ * - A padding given as one number: tfjs-core computes the output width from the filter's *height*, XNNPACK from its
+ *   width, so with a filter that is not square it wrote beyond the tensor and corrupted the heap.
+ * - `'same'` with a stride greater than the filter along one axis: XNNPACK's padding underflows and the result is 0.
  */
 import { backend_util, type KernelConfig, type TensorInfo, util } from '@tensorflow/tfjs-core';
 import { callKernel, overriddenKernel } from './heap.js';
@@ -52,7 +54,7 @@ function explicit(x: number[], filter: number[], attrs: Attributes, depthwise: b
 const guarded = (name: string, depthwise: boolean) =>
   overriddenKernel<Attributes>(name, (args, original) => {
     const { inputs, attrs, backend } = args;
-    if (typeof attrs.pad !== 'number') return original(args);
+    if (typeof attrs.pad !== 'number' && attrs.pad !== 'same') return original(args);
     const { dimRoundingMode: _, ...rest } = attrs;
     const { pad, outShape } = explicit(inputs.x!.shape, inputs.filter!.shape, attrs, depthwise);
     const out = original({ ...args, attrs: { ...rest, pad } }) as TensorInfo;
