@@ -7,13 +7,22 @@
  * - attributes: {@link IterateAttributes}
  * - output: `[b, m, n]`, `U diag(p(σ)) Vᵀ` for `X = U diag(σ) Vᵀ` and `p` the composition of the steps
  *
- * A kernel needs no gradient: that of the reference is used. `newton-schulz/orthogonalize` encloses this operation and
- * the normalisation; a backend that can do both in one call registers that one.
+ * A kernel needs no gradient: it belongs to the operation. `newton-schulz/orthogonalize` encloses this operation and the
+ * normalisation; a backend that can do both in one call registers that one.
  */
 import { defineFusedOp } from '@orth/backend';
-import { add, eye, matMul, mul, type Tensor, tidy } from '@tensorflow/tfjs-core';
+import {
+  add,
+  eye,
+  matMul,
+  mul,
+  type Tensor,
+  tidy,
+  transpose,
+  zerosLike,
+} from '@tensorflow/tfjs-core';
 import { countFlops } from './flops.js';
-import { shortGram } from './normalize.js';
+import { shortGram, shortProduct } from './normalize.js';
 import type { CoefficientRow } from './schedules.js';
 
 /** Which matrices the iteration runs on; see {@link OrthogonalizeOptions.form}. */
@@ -119,6 +128,43 @@ function cheaperForm(
   return gram < countFlops(m, n, { ...counted, form: 'standard' }) ? 'gram' : 'standard';
 }
 
+/**
+ * The derivative of the iteration in the direction `E`, carried along step by step: with `A = X Xᵀ`,
+ * `dA = E Xᵀ + X Eᵀ`, `dP = b dA + c (A dA + dA A)`, it is `E ← dP X + P E`.
+ *
+ * This is the gradient too, since the map is self-adjoint: in the bases of `X` it multiplies symmetric parts of `E` by
+ * divided differences of `p`, antisymmetric parts by `(p(s) + p(r)) / (s + r)`, and the rest by `p(s) / s`. Unlike
+ * differentiating backwards it keeps no step's matrices, at about the same number of products.
+ */
+export function derivative(
+  X0: Tensor,
+  E0: Tensor,
+  coefficients: readonly CoefficientRow[],
+): Tensor {
+  const identity = identityOf(X0);
+  let [X, E] = [X0, E0];
+  coefficients.forEach((row, t) => {
+    const [, b = 0, c = 0] = row;
+    const next = tidy(() => {
+      const A = shortGram(X);
+      const dA = symmetric(shortProduct(E, X));
+      const linear = mul(dA, b);
+      const dP = c === 0 ? linear : add(linear, mul(symmetric(matMul(A, dA)), c));
+      const P = polynomial(A, row, identity);
+      return { X: apply(P, X), E: add(apply(dP, X), apply(P, E)) };
+    });
+    if (t > 0) {
+      X.dispose();
+      E.dispose();
+    }
+    ({ X, E } = next);
+  });
+  return E;
+}
+
+/** `M + Mᵀ` */
+const symmetric = (M: Tensor) => add(M, transpose(M, [0, 2, 1]));
+
 /** The fused operation `newton-schulz/iterate`; see the head of this file for backend authors. */
 export const iterate = defineFusedOp<IterateAttributes>({
   name: 'newton-schulz/iterate',
@@ -127,5 +173,10 @@ export const iterate = defineFusedOp<IterateAttributes>({
     const form =
       attributes.form === 'auto' ? cheaperForm(X!, coefficients, restarts) : attributes.form;
     return form === 'gram' ? gramForm(X!, gram, attributes) : standardForm(X!, gram, attributes);
+  },
+  // The Gram matrix is a function of X: all of the gradient goes to X.
+  gradient: (dy, { inputs: [X, gram] }, { coefficients }) => {
+    const dX = tidy(() => derivative(X!, dy, coefficients));
+    return gram ? [dX, zerosLike(gram)] : [dX];
   },
 });

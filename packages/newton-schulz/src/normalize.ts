@@ -41,11 +41,14 @@ export interface Normalized {
 
 const MATRIX = [1, 2];
 
-/** `X Xᵀ` of a wide matrix, `Xᵀ X` of a tall one: the Gram matrix of the short side. */
-export function shortGram(X: Tensor): Tensor {
+/** `X Yᵀ` of wide matrices, `Xᵀ Y` of tall ones: a product as small as the short side. */
+export function shortProduct(X: Tensor, Y: Tensor): Tensor {
   const [m, n] = X.shape.slice(-2) as [number, number];
-  return m > n ? matMul(X, X, true, false) : matMul(X, X, false, true);
+  return m > n ? matMul(X, Y, true, false) : matMul(X, Y, false, true);
 }
+
+/** The Gram matrix of the short side: `X Xᵀ` of a wide matrix, `Xᵀ X` of a tall one. */
+export const shortGram = (X: Tensor): Tensor => shortProduct(X, X);
 
 /** 1 where `x` is 0, else 0, for `x >= 0`: turns a zero divisor into 1 without a branch. */
 const isZero = (x: Tensor) => sub(1, step(x));
