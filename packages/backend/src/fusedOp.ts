@@ -50,8 +50,15 @@ export function defineFusedOp<Attributes>(
   const differentiateReference = (dy: Tensor, inputs: Tensor[], attributes: Attributes) => {
     // Clones, because one tensor may be passed twice and must get two gradients; zeros for what has none, as indices.
     const xs = inputs.map((x) => x.clone());
-    const { grads } = engine().gradients(() => reference(xs, attributes), xs, dy, true);
-    return grads.map((gradient: Tensor | undefined, i) => gradient ?? zeros(xs[i]!.shape));
+    const { state } = engine();
+    // tfjs is walking this tape backwards, and would begin another one in its place and then drop it.
+    const tape = state.activeTape;
+    try {
+      const { grads } = engine().gradients(() => reference(xs, attributes), xs, dy, true);
+      return grads.map((gradient: Tensor | undefined, i) => gradient ?? zeros(xs[i]!.shape));
+    } finally {
+      state.activeTape = tape;
+    }
   };
 
   const call = (inputs: Tensor[], attributes: Attributes): Tensor => {

@@ -5,7 +5,7 @@
 import { type Tensor, tensor } from '@tensorflow/tfjs-core';
 import { uniformFloat64 } from 'pure-rand/distribution/uniformFloat64';
 import { uniformInt } from 'pure-rand/distribution/uniformInt';
-import { xoroshiro128plus, xoroshiro128plusFromState } from 'pure-rand/generator/xoroshiro128plus';
+import { xoroshiro128plusFromState } from 'pure-rand/generator/xoroshiro128plus';
 import { checkInteger, checkNumber } from './checks.js';
 import { CheckpointError } from './errors.js';
 
@@ -28,11 +28,11 @@ export interface Random {
   uniformTensor(shape: number[], min?: number, max?: number): Tensor;
   /** An independent stream that depends on this one's state and on `key` only; this one does not advance. */
   fork(key: number): Random;
-  /** The state: {@link restoreRandom} continues from it exactly. */
+  /** The state, four 32-bit integers: {@link restoreRandom} continues from it exactly. */
   state(): RandomState;
 }
 
-type Generator = ReturnType<typeof xoroshiro128plus>;
+type Generator = ReturnType<typeof xoroshiro128plusFromState>;
 
 function wrap(generator: Generator): Random {
   const uniform = () => uniformFloat64(generator);
@@ -41,7 +41,8 @@ function wrap(generator: Generator): Random {
     const radius = Math.sqrt(-2 * Math.log(1 - uniform()));
     return mean + standardDeviation * radius * Math.cos(2 * Math.PI * uniform());
   };
-  const fill = (shape: number[], draw: () => number) => {
+  const fill = (caller: string, shape: number[], draw: () => number) => {
+    for (const length of shape) checkInteger(caller, 'shape', length, { min: 0 });
     const size = shape.reduce((product, n) => product * n, 1);
     return tensor(Float32Array.from({ length: size }, draw), shape, 'float32');
   };
@@ -62,26 +63,40 @@ function wrap(generator: Generator): Random {
       return copy;
     },
     normalTensor(shape, mean = 0, standardDeviation = 1) {
-      checkNumber('Random.normalTensor', 'standardDeviation', standardDeviation, { min: 0 });
-      return fill(shape, () => normal(mean, standardDeviation));
+      const caller = 'Random.normalTensor';
+      checkNumber(caller, 'mean', mean);
+      checkNumber(caller, 'standardDeviation', standardDeviation, { min: 0 });
+      return fill(caller, shape, () => normal(mean, standardDeviation));
     },
     uniformTensor(shape, min = 0, max = 1) {
-      return fill(shape, () => min + (max - min) * uniform());
+      const caller = 'Random.uniformTensor';
+      checkNumber(caller, 'min', min);
+      checkNumber(caller, 'max', max, { min });
+      return fill(caller, shape, () => min + (max - min) * uniform());
     },
     fork(key) {
       checkInteger('Random.fork', 'key', key);
-      const [a = 0, b = 0, c = 0, d = 0] = generator.getState();
-      return seededRandom(mix(a, mix(b, mix(c, mix(d, key | 0)))));
+      return wrap(xoroshiro128plusFromState(hash([...generator.getState(), ...wordsOf(key)])));
     },
     state: () => [...generator.getState()],
   };
 }
 
-/** One round of MurmurHash3's 32-bit mixing: neighbouring seeds and keys give unrelated streams. */
-function mix(hash: number, key: number): number {
-  let k = Math.imul(key ^ (key >>> 16), 0x85ebca6b);
+/** The low and the high 32 bits of an integer. */
+const wordsOf = (n: number): number[] => [n | 0, Math.floor(n / 2 ** 32) | 0];
+
+/** MurmurHash3's last step (Appleby): every bit of the result depends on every bit of `h`. */
+function avalanche(h: number): number {
+  let k = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
   k = Math.imul(k ^ (k >>> 13), 0xc2b2ae35);
-  return (Math.imul(hash ^ k ^ (k >>> 16), 5) + 0xe6546b64) | 0;
+  return k ^ (k >>> 16);
+}
+
+/** 128 bits out of 32-bit words: neighbouring seeds and keys give unrelated states. */
+function hash(words: readonly number[]): number[] {
+  return [1, 2, 3, 4].map((lane) =>
+    words.reduce((h, word, i) => avalanche(Math.imul(h ^ word, 0x9e3779b1) + i), avalanche(lane)),
+  );
 }
 
 /**
@@ -95,7 +110,7 @@ function mix(hash: number, key: number): number {
  */
 export function seededRandom(seed: number): Random {
   checkInteger('seededRandom', 'seed', seed);
-  return wrap(xoroshiro128plus(mix(0x9e3779b9, seed | 0)));
+  return wrap(xoroshiro128plusFromState(hash(wordsOf(seed))));
 }
 
 /**
@@ -103,9 +118,12 @@ export function seededRandom(seed: number): Random {
  * @throws CheckpointError if `state` is not such a state
  */
 export function restoreRandom(state: RandomState): Random {
-  const valid = Array.isArray(state) && state.length === 4 && state.every(Number.isInteger);
+  const valid =
+    Array.isArray(state) && state.length === 4 && state.every((word) => word === (word | 0));
   if (!valid || state.every((word) => word === 0)) {
-    throw new CheckpointError('restoreRandom: state must be four integers that are not all 0');
+    throw new CheckpointError(
+      'restoreRandom: state must be four 32-bit integers that are not all 0',
+    );
   }
   return wrap(xoroshiro128plusFromState([...state]));
 }
