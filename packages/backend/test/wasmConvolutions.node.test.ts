@@ -109,8 +109,8 @@ describe('convolutions', () => {
     // cpu's kernels ignore dilations. The map is linear in x and in f, so <dy, y> = <dx, x> = <df, f>.
     await tf.setBackend('wasm');
     const attrs = { strides: [1, 1], dilations: [2, 3], pad: 'same' };
-    const [x, f, dy] = [data(2, 8, 7, 3), data(2, 3, 3, 2), data(2, 8, 7, 6)].map((d) =>
-      tf.tensor(d.values, d.shape),
+    const [x, f, dy] = [data(2, 8, 7, 3), data(2, 3, 3, 2), data(2, 8, 7, 6)].map(
+      (d) => tf.tensor<tf.Rank>(d.values, d.shape) as tf.Tensor4D,
     ) as [tf.Tensor4D, tf.Tensor4D, tf.Tensor4D];
     const run = (name: string, inputs: tf.NamedTensorMap, more: object) =>
       tf.engine().runKernel(name, inputs, { ...attrs, ...more } as never) as tf.Tensor;
