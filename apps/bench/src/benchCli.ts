@@ -30,7 +30,18 @@ export function formatBenchResult({ rows, absent, failed }: BenchResult, notes: 
   if (rows.length > 0) {
     parts.push(
       formatTable(
-        ['name', 'size', 'ours', 'ours_ms', 'peer', 'peer_ms', 'ratio', 'err_ours', 'err_peer'],
+        [
+          'name',
+          'size',
+          'ours',
+          'ours_ms',
+          'peer',
+          'peer_ms',
+          'ratio',
+          'ratio_min',
+          'err_ours',
+          'err_peer',
+        ],
         rows.map((row) => [
           row.name,
           row.size,
@@ -39,6 +50,7 @@ export function formatBenchResult({ rows, absent, failed }: BenchResult, notes: 
           row.peer,
           row.peer_ms,
           row.ratio,
+          row.ratio_min,
           row.error_ours,
           row.error_peer,
         ]),
@@ -50,7 +62,8 @@ export function formatBenchResult({ rows, absent, failed }: BenchResult, notes: 
     }
     parts.push(
       [
-        'ratio = peer_ms / ours_ms: above 1 = ours is faster. Times are medians of interleaved runs.',
+        'ratio = peer_ms / ours_ms: above 1 = ours is faster. Times are medians of interleaved runs; ratio_min ' +
+          'compares the fastest runs.',
         ...[...measures].map(([measure, names]) => `err of ${[...names].join(', ')}: ${measure}`),
       ].join('\n'),
     );
@@ -97,7 +110,7 @@ export async function benchCommand(
       streams.stdout.write(`${formatTable(['name', 'what'], rows)}\n`);
       return 0;
     }
-    const { name: backend } = await selectBackend(options.backend);
+    const { name: backend, threads = 1 } = await selectBackend(options.backend);
     const machine = describeMachine();
     streams.stdout.write(`${formatMachine(machine)}\n\n`);
     const python = new PythonPeers(folders.peers);
@@ -108,6 +121,7 @@ export async function benchCommand(
         {
           quick: options.quick ?? false,
           backend,
+          threads,
           policy: options.quick ? QUICK : FULL,
           python,
           random: (key) => seededRandom(1).fork(key),

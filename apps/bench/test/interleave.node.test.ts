@@ -11,6 +11,7 @@ const POLICY: TimingPolicy = {
   maxTime: 1e9,
   fewestSamples: 3,
   sampleTime: 0,
+  pause: 0,
 };
 
 /** A contestant with made-up times, which writes its name into a log. */
@@ -56,6 +57,13 @@ describe('interleave', () => {
     expect(log.at(-2)).toBe('a10');
     expect(log.at(-1)).toBe('b1');
     expect([a.median, b.median]).toEqual([0.5, 20]);
+  });
+
+  it('pauses between samples where asked to', async () => {
+    const start = performance.now();
+    const policy = { ...POLICY, pause: 10 };
+    await interleave(scripted('a', [], [1]), scripted('b', [], [1]), policy);
+    expect(performance.now() - start).toBeGreaterThan(70);
   });
 
   it('samples until both were measured long enough', async () => {

@@ -9,6 +9,8 @@ export interface BenchContext {
   readonly quick: boolean;
   /** Active tfjs backend. */
   readonly backend: string;
+  /** Threads of the backend. */
+  readonly threads: number;
   readonly policy: TimingPolicy;
   /** Peers in PyTorch. */
   readonly python: PythonPeers;
@@ -61,6 +63,8 @@ export interface BenchRow {
   /** Fastest sample of each, and samples of each: what a busy machine did to the medians shows here. */
   readonly ours_min_ms: number;
   readonly peer_min_ms: number;
+  /** peer_min_ms / ours_min_ms: what is left of the ratio when interruptions by other programs are not counted. */
+  readonly ratio_min: number;
   readonly samples: number;
 }
 

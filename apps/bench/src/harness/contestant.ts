@@ -2,6 +2,8 @@
 export interface Contestant {
   /** As tables show it, with version: `tfjs 4.22.0`, `torch 1.13.0, 1 thread`. */
   readonly name: string;
+  /** Threads it computes with. Default: those of the active backend */
+  readonly threads?: number;
   /** Executes `runs` times in a row and says how many milliseconds that took, without waiting or transfer around it. */
   time(runs: number): number | Promise<number>;
   /** Error of one execution's result against float64, in the measure that the case states. Taken outside the timing. */

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { median, min } from 'simple-statistics';
 import type { Contestant } from './contestant.js';
 
@@ -17,6 +18,11 @@ export interface TimingPolicy {
   readonly fewestSamples: number;
   /** A sample repeats its execution until it takes about this long, so that the clock's grain does not show. */
   readonly sampleTime: number;
+  /**
+   * Wait after each sample, where somebody has several threads: thread pools spin for some 25 ms after their work, and
+   * would take processor time from whoever is measured next.
+   */
+  readonly pause: number;
 }
 
 /** For results worth keeping. */
@@ -27,7 +33,8 @@ export const FULL: TimingPolicy = {
   minTime: 1000,
   maxTime: 20_000,
   fewestSamples: 3,
-  sampleTime: 5,
+  sampleTime: 10,
+  pause: 40,
 };
 
 /** For a look: the same procedure with fewer samples. */
@@ -102,6 +109,7 @@ export async function interleave(
       }
       spent[i]! += time;
       samples[i]!.push(time / runs[i]!);
+      if (policy.pause > 0) await sleep(policy.pause);
     }
   }
   return [summarize(samples[0]), summarize(samples[1])];

@@ -37,7 +37,7 @@ export function describeMachine(): Machine {
 export const loadNotes = ({ load, cores }: Machine): string[] =>
   load > cores / 4
     ? [
-        `the machine was busy at the start (load ${load} on ${cores} cores): compare the fastest samples in the JSON too`,
+        `the machine was busy at the start (load ${load} on ${cores} cores): ratio_min says more than ratio, and peers with all threads suffered most`,
       ]
     : [];
 

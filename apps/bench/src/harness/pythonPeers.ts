@@ -89,7 +89,7 @@ export class PythonPeers {
           const hello = await worker.hello;
           if (!this.hellos.includes(hello)) this.hellos.push(hello);
           const name = `torch ${hello.torch} (${hello.blas})${suffix}${label}`;
-          return this.contestant(worker, name, peer);
+          return this.contestant(worker, name, hello.threads, peer);
         } catch (error) {
           return { name: `torch${suffix}${label}`, absent: messageOf(error) };
         }
@@ -106,10 +106,16 @@ export class PythonPeers {
     return worker;
   }
 
-  private contestant(worker: PythonWorker, name: string, peer: PythonPeer): Contestant {
+  private contestant(
+    worker: PythonWorker,
+    name: string,
+    threads: number,
+    peer: PythonPeer,
+  ): Contestant {
     let id: unknown;
     return {
       name,
+      threads,
       time: async (runs) => {
         id ??= await this.prepare(worker, peer.script, peer);
         return Number((await worker.request({ op: 'time', id, runs })).ms);

@@ -11,7 +11,9 @@ async function measure(
   peer: Contestant,
 ): Promise<BenchRow> {
   const errorPeer = await peer.error();
-  const [a, b] = await interleave(ours, peer, context.policy);
+  const threads = Math.max(context.threads, ours.threads ?? 1, peer.threads ?? 1);
+  const pause = threads > 1 ? context.policy.pause : 0;
+  const [a, b] = await interleave(ours, peer, { ...context.policy, pause });
   return {
     name,
     size,
@@ -26,6 +28,7 @@ async function measure(
     error_measure: errorMeasure,
     ours_min_ms: a.min,
     peer_min_ms: b.min,
+    ratio_min: b.min / a.min,
     samples: a.samples.length,
   };
 }
