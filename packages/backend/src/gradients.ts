@@ -3,4 +3,4 @@
  * comes first: its environment must exist before a gradient file asks it for a flag.
  */
 import '@tensorflow/tfjs-core';
-import '@tensorflow/tfjs-core/dist/register_all_gradients';
+import '@tensorflow/tfjs-core/dist/register_all_gradients.js';

@@ -1,6 +1,6 @@
 /** The built package in plain Node, beside tfjs-core alone, as an ES module and as CommonJS. */
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -81,4 +81,11 @@ test('an ES module and a CommonJS copy in one process share backends, kernels an
     fused: ['copies/double'],
     value: 8,
   });
+});
+
+test('for bundlers: each import of a file inside a package has its extension, which webpack demands', () => {
+  const text = readFileSync(join(folder, 'dist/gradients.js'), 'utf8');
+  const imports = [...text.matchAll(/(?:import|from) ["']([^"']+)["']/g)].map((match) => match[1]!);
+  const files = imports.filter((name) => name.split('/').length > 2);
+  expect(files).toEqual(['@tensorflow/tfjs-core/dist/register_all_gradients.js']);
 });
