@@ -16,6 +16,7 @@ import {
   unregisterKernel,
 } from '@tensorflow/tfjs-core';
 import { describeCpu } from './describeCpu.js';
+import { registerNewtonSchulz } from './fused/newtonSchulz.js';
 import { guardAllocations, type HeapBackend } from './heap.js';
 import { conv2dKernels } from './kernels/conv2d.js';
 import { BACKEND } from './kernels/kernel.js';
@@ -110,6 +111,7 @@ function registerOnHeap(heap: HeapBackend): void {
     unregisterKernel(config.kernelName, BACKEND);
     registerKernel(config);
   }
+  registerNewtonSchulz();
   const tfjsPriority = 3;
   registerBackend(BACKEND, () => heap, tfjsPriority);
 }

@@ -27,11 +27,11 @@ interface ForwardAttributes extends Attributes {
   readonly leakyreluAlpha?: number;
 }
 
-/** Gathered numbers of one call: 2 MiB, so that what the gather writes is still in the cache for the product. */
-const CHUNK = 2 ** 19;
+/** Gathered numbers of one call: 1 MiB, so that what the gather writes is still in the cache for the product. */
+const CHUNK = 2 ** 18;
 
-/** Multiplications up to which a convolution is left to XNNPACK on wasm: measured, see the README. */
-const SMALL = 2 ** 16;
+/** Multiplications up to which a convolution, or a gradient of one, is left to the wasm kernel: measured. */
+const SMALL = { forward: 2 ** 18, gradient: 2 ** 14 };
 
 function convolution(
   xShape: number[],
@@ -58,8 +58,8 @@ function multiplications(info: Info): number {
 }
 
 /** Whether the wasm kernel has to do it: other layouts, nothing to do, or too little to be worth a native call. */
-function leaveToWasm(info: Info): boolean {
-  return info.dataFormat !== 'channelsLast' || multiplications(info) <= SMALL;
+function leaveToWasm(info: Info, pass: keyof typeof SMALL): boolean {
+  return info.dataFormat !== 'channelsLast' || multiplications(info) <= SMALL[pass];
 }
 
 /** A filter of one pixel, without stride or padding: a matrix product. */
@@ -192,7 +192,7 @@ function forward(
   ].filter((info) => info !== undefined);
   const info = convolution(x.shape, filter.shape, attrs, attrs.dilations);
   const channelwise = further.every(({ shape }) => shape.join() === `${info.outChannels}`);
-  if (leaveToWasm(info) || !channelwise) return wasm(args);
+  if (leaveToWasm(info, 'forward') || !channelwise) return wasm(args);
   const out = backend.makeOutput(info.outShape, 'float32');
   if (isPointwise(info)) {
     const [aShape, bShape] = [pixelRows(info, info.inChannels), matrixOf(info)];
@@ -229,7 +229,7 @@ function backpropFilter(
   const { inputs, attrs, backend } = args;
   const [x, dy] = [inputs.x!, inputs.dy!];
   const info = convolution(x.shape, attrs.filterShape, attrs);
-  if (leaveToWasm(info)) return wasm(args);
+  if (leaveToWasm(info, 'gradient')) return wasm(args);
   const out = backend.makeOutput(info.filterShape, 'float32');
   if (isPointwise(info)) {
     const [aShape, bShape] = [info.inChannels, info.outChannels].map((n) => pixelRows(info, n));
@@ -266,7 +266,7 @@ function backpropInput(
   const { inputs, attrs, backend } = args;
   const [dy, filter] = [inputs.dy!, inputs.filter!];
   const info = convolution(attrs.inputShape, filter.shape, attrs);
-  if (leaveToWasm(info)) return wasm(args);
+  if (leaveToWasm(info, 'gradient')) return wasm(args);
   const out = backend.makeOutput(info.inShape, 'float32');
   if (isPointwise(info)) {
     const [aShape, bShape] = [pixelRows(info, info.outChannels), matrixOf(info)];

@@ -15,8 +15,11 @@ import {
 } from './activation.js';
 import { type KernelArguments, type NodeKernel, nativeKernel } from './kernel.js';
 
-/** Multiplications up to which one untransposed product is left to XNNPACK on wasm: measured, see the README. */
-const SMALL = 16 ** 3;
+/**
+ * Multiplications up to which a product is left to the wasm kernel, because a native call costs 2 µs more: measured, see
+ * the README. XNNPACK takes one untransposed product at a time; the rest runs in slower code there.
+ */
+const SMALL = { plain: 32 ** 3, other: 12 ** 3 };
 
 interface Attributes {
   readonly transposeA: boolean;
@@ -142,8 +145,8 @@ function batchMatMul(args: KernelArguments<Attributes>, wasm: NodeKernel<Attribu
   const [a, b] = float32Factors('matMul', inputs);
   const planned = plan(a, b, attrs);
   const { m, k, n, batch, count } = planned;
-  const small = count * m * k * n <= SMALL;
-  if (small && !attrs.transposeA && !attrs.transposeB && count === 1) return wasm(args);
+  const plain = !attrs.transposeA && !attrs.transposeB && count === 1;
+  if (count * m * k * n <= (plain ? SMALL.plain : SMALL.other)) return wasm(args);
   const out = backend.makeOutput([...batch, m, n], 'float32');
   if (count * m * n === 0) return out;
   if (k === 0) floats(backend, out).fill(0);
