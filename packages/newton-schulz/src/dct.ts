@@ -82,8 +82,8 @@ export function dct(x: Tensor, options: DctOptions = {}): Tensor {
   });
 }
 
-/** Evens ascending, then odds descending: the order in which a DCT-II is the real part of a twisted DFT. */
-function makhoulOrder(n: number): Int32Array {
+/** Evens ascending, then odds descending: the order in which a DCT-II of length n is the real part of a twisted DFT. */
+export function makhoulOrder(n: number): Int32Array {
   const half = Math.ceil(n / 2);
   return Int32Array.from({ length: n }, (_, i) => (i < half ? 2 * i : 2 * (n - i) - 1));
 }

@@ -1,6 +1,6 @@
 export { type CansOptions, cansCoefficients } from './cans.js';
 export { mapSingularValues } from './coefficients.js';
-export { type DctOptions, type DctTransform, dct } from './dct.js';
+export { type DctOptions, type DctTransform, dct, makhoulOrder } from './dct.js';
 export { dctMatrix } from './dctMatrix.js';
 export { type ExactPolar, exactPolar, exactPolarAsync } from './exactPolar.js';
 export {

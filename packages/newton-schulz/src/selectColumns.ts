@@ -37,6 +37,8 @@ export interface SelectOptions {
    * **rows** are the vectors, as `dctMatrix` gives them. Default `'dct2'`
    */
   readonly basis?: 'dct2' | 'dct3' | Tensor2D;
+  /** `dctMatrix` of a named basis and the shorter side, if the caller keeps one: saves making it anew. */
+  readonly table?: Tensor2D;
   /** Vectors are ranked by the 1-norm of their coordinates or by the 2-norm, which leaves the least error. Default 1 */
   readonly norm?: 1 | 2;
   /** How the named bases are applied; a tensor only by products. Default `'auto'`, see {@link DctOptions.transform} */
@@ -86,6 +88,7 @@ export function selectColumns(a: Tensor, options: SelectOptions): Selection {
   checkOptions(caller, options, [
     'rank',
     'basis',
+    'table',
     'norm',
     'transform',
     'checkBasis',
@@ -103,6 +106,7 @@ export function selectColumns(a: Tensor, options: SelectOptions): Selection {
   checkBoolean(caller, 'checkFinite', checkFinite);
   if (typeof basis === 'string') {
     checkOneOf(caller, 'basis', basis, ['dct2', 'dct3']);
+    if (options.table) checkTensor(caller, 'table', options.table, { shape: [k, k] });
   } else {
     checkTensor(caller, 'basis', basis, { shape: [k, k] });
     if (transform === 'fft') {
@@ -118,12 +122,10 @@ export function selectColumns(a: Tensor, options: SelectOptions): Selection {
   const { indices, vectors, low } = tidy(() => {
     const matrices = reshape(a, [count, R, C]);
     const fast = typeof basis === 'string' && chooseTransform(transform, k) === 'fft';
-    const table = typeof basis === 'string' ? dctMatrix(k, basis === 'dct2' ? 2 : 3) : basis;
+    const type = basis === 'dct2' ? 2 : 3;
+    const table = typeof basis === 'string' ? (options.table ?? dctMatrix(k, type)) : basis;
     const T = fast
-      ? shortFirst(
-          dct(matrices, { axis: right ? 2 : 1, type: basis === 'dct2' ? 2 : 3, transform: 'fft' }),
-          right,
-        )
+      ? shortFirst(dct(matrices, { axis: right ? 2 : 1, type, transform: 'fft' }), right)
       : coordinates(matrices, table, right);
     const scores = sum(norm === 1 ? abs(T) : square(T), 2);
     const best = topk(scores, rank, true).indices;
