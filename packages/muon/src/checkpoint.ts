@@ -15,8 +15,10 @@ export interface VariableState {
 /** One tensor of a variable's state. */
 export interface SlotState {
   readonly shape: readonly number[];
-  /** float32; other number types are cast when loaded. */
+  /** float32, or int32 where `dtype` says so; other number types are cast when loaded. */
   readonly data: ArrayLike<number>;
+  /** Given for integers only. */
+  readonly dtype?: 'int32';
 }
 
 /** The whole state of an optimizer: plain data that survives structured cloning, or `encodeState` for bytes. */
@@ -84,23 +86,37 @@ function parseVariable(variable: unknown): VariableState {
     if (!isRecord(x) || !Array.isArray(x.shape) || !x.shape.every(isCount)) {
       return fail(`${where} must have a shape`);
     }
-    return [slot, { shape: x.shape as number[], data: parseData(where, x.shape, x.data) }] as const;
+    if (x.dtype !== undefined && x.dtype !== 'int32') {
+      return fail(`${where} must have dtype int32 or none, got ${String(x.dtype)}`);
+    }
+    const integer = x.dtype === 'int32';
+    const data = parseData(where, x.shape, x.data, integer);
+    const shape = x.shape as number[];
+    return [slot, { shape, data, ...(integer && { dtype: 'int32' as const }) }] as const;
   });
   return { name, updates, slots: Object.fromEntries(parsed) };
 }
 
-function parseData(where: string, shape: readonly number[], data: unknown): Float32Array {
+function parseData(
+  where: string,
+  shape: readonly number[],
+  data: unknown,
+  integer: boolean,
+): Float32Array | Int32Array {
   const list = (Array.isArray(data) || ArrayBuffer.isView(data)) as boolean;
   if (!list || data instanceof DataView) return fail(`${where} must hold numbers`);
   const values = data as ArrayLike<unknown>;
   if (values.length !== sizeOf(shape)) {
     fail(`${where} of shape [${shape}] must hold ${sizeOf(shape)} numbers, got ${values.length}`);
   }
-  const copy = Float32Array.from(values as ArrayLike<number>);
-  const bad = copy.findIndex(
-    (value, i) => !Number.isFinite(value) || typeof values[i] !== 'number',
-  );
-  if (bad >= 0) fail(`${where} must hold finite numbers, got ${String(values[bad])} at ${bad}`);
+  const copy = (integer ? Int32Array : Float32Array).from(values as ArrayLike<number>);
+  const good = (value: number, i: number) =>
+    typeof values[i] === 'number' && (integer ? value === values[i] : Number.isFinite(value));
+  for (let i = 0; i < copy.length; i++) {
+    if (good(copy[i]!, i)) continue;
+    const kind = integer ? '32-bit integers' : 'finite numbers';
+    fail(`${where} must hold ${kind}, got ${String(values[i])} at ${i}`);
+  }
   return copy;
 }
 

@@ -13,8 +13,8 @@ const UPDATES = 'updates';
 export function toNamedTensors({ iterations, variables }: OptimizerState): NamedTensor[] {
   const weights = [{ name: 'iter', tensor: tensor(iterations, [], 'int32') as Tensor }];
   for (const { name, updates, slots } of variables) {
-    for (const [slot, { data, shape }] of Object.entries(slots)) {
-      const values = tensor(data as Float32Array, [...shape], 'float32');
+    for (const [slot, { data, shape, dtype = 'float32' }] of Object.entries(slots)) {
+      const values = tensor(data as Float32Array | Int32Array, [...shape], dtype);
       weights.push({ name: `${name}/${slot}`, tensor: values });
     }
     weights.push({ name: `${name}/${UPDATES}`, tensor: tensor(updates, [], 'int32') });
@@ -31,20 +31,21 @@ export async function fromNamedTensors(
   className: string,
 ): Promise<OptimizerState> {
   const values = await Promise.all(
-    weights.map(async ({ name, tensor: x }) => ({ name, shape: x.shape, data: await x.data() })),
+    weights.map(async ({ name, tensor: x }) => ({ name, tensor: x, data: await x.data() })),
   );
   const [iter, ...rest] = values;
   if (iter?.name !== 'iter') {
     throw new CheckpointError('setWeights: weights must begin with iter; nothing was changed');
   }
   const variables = new Map<string, { updates?: number; slots: Record<string, SlotState> }>();
-  for (const { name, shape, data } of rest) {
+  for (const { name, tensor: x, data } of rest) {
     const cut = name.lastIndexOf('/');
     const [variable, slot] = [name.slice(0, cut), name.slice(cut + 1)];
     const entry = variables.get(variable) ?? { slots: {} };
     variables.set(variable, entry);
     if (slot === UPDATES) entry.updates = data[0]!;
-    else entry.slots[slot] = { shape, data };
+    else if (x.dtype === 'int32') entry.slots[slot] = { shape: x.shape, data, dtype: 'int32' };
+    else entry.slots[slot] = { shape: x.shape, data };
   }
   return parseState({
     format: 'orth-optimizer',

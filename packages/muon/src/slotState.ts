@@ -4,6 +4,7 @@ import type { SlotState, VariableState } from './checkpoint.js';
 import {
   adopt,
   disposeUnit,
+  slotType,
   type Target,
   type UnitInput,
   type UnitOutput,
@@ -26,9 +27,14 @@ export function stateOf({ unit, name }: Target): Record<string, Tensor> {
 /** Reads slots back and disposes them. */
 export async function readSlots(slots: Record<string, Tensor>): Promise<Record<string, SlotState>> {
   const entries = Object.entries(slots).map(async ([slot, x]) => {
-    const data = Float32Array.from(await x.data());
+    const values = await x.data();
     x.dispose();
-    return [slot, { shape: [...x.shape], data }] as const;
+    const shape = [...x.shape];
+    const saved: SlotState =
+      x.dtype === 'int32'
+        ? { shape, data: Int32Array.from(values), dtype: 'int32' }
+        : { shape, data: Float32Array.from(values) };
+    return [slot, saved] as const;
   });
   return Object.fromEntries(await Promise.all(entries));
 }
@@ -36,9 +42,11 @@ export async function readSlots(slots: Record<string, Tensor>): Promise<Record<s
 /** Gives a target its saved state. */
 export function fill(target: Target, { updates, slots }: VariableState): void {
   if (target.unit) disposeUnit(target.unit);
-  const state = Object.entries(slots).map(
-    ([slot, { data }]) => [slot, keep(tensor1d(data as Float32Array, 'float32'))] as const,
-  );
+  const state = Object.entries(slots).map(([slot, { data }]) => {
+    const dtype = slotType(target.method, slot);
+    const values = (dtype === 'int32' ? Int32Array : Float32Array).from(data);
+    return [slot, keep(tensor1d(values, dtype))] as const;
+  });
   adopt([target], Object.fromEntries(state));
   target.updates = updates;
 }

@@ -1,10 +1,10 @@
 /**
  * An optimizer state as bytes. Little-endian: the magic `ORTHOPT1`, the CRC-32 of all that follows, the header's length
- * (both uint32), the header (JSON, UTF-8, padded with spaces to a multiple of 4), and the float32 numbers of all slots
+ * (both uint32), the header (JSON, UTF-8, padded with spaces to a multiple of 4), and the float32 or int32 numbers of all slots
  * in the header's order.
  */
 import { CheckpointError } from '@orth/backend';
-import { type OptimizerState, parseState } from './checkpoint.js';
+import { type OptimizerState, parseState, type SlotState } from './checkpoint.js';
 import { sizeOf } from './targets.js';
 
 const MAGIC = new TextEncoder().encode('ORTHOPT1');
@@ -16,7 +16,7 @@ interface Header extends Omit<OptimizerState, 'variables'> {
   readonly variables: readonly {
     readonly name: string;
     readonly updates: number;
-    readonly slots: readonly { readonly name: string; readonly shape: readonly number[] }[];
+    readonly slots: readonly (Omit<SlotState, 'data'> & { readonly name: string })[];
   }[];
 }
 
@@ -47,20 +47,27 @@ export function encodeState(state: OptimizerState): Uint8Array {
     variables: variables.map(({ name, updates, slots }) => ({
       name,
       updates,
-      slots: Object.entries(slots).map(([slot, { shape }]) => ({ name: slot, shape })),
+      slots: Object.entries(slots).map(([slot, { shape, dtype }]) => ({
+        name: slot,
+        shape,
+        ...(dtype && { dtype }),
+      })),
     })),
   };
   const json = new TextEncoder().encode(JSON.stringify(header));
-  const data = variables.flatMap(({ slots }) => Object.values(slots).map((slot) => slot.data));
+  const data = variables.flatMap(({ slots }) => Object.values(slots));
   const dataAt = HEADER_AT + Math.ceil(json.length / 4) * 4;
-  const bytes = new Uint8Array(dataAt + 4 * data.reduce((sum, { length }) => sum + length, 0));
+  const bytes = new Uint8Array(dataAt + 4 * data.reduce((sum, slot) => sum + slot.data.length, 0));
   const view = new DataView(bytes.buffer);
   bytes.set(MAGIC);
   view.setUint32(LENGTH_AT, dataAt - HEADER_AT, true);
   bytes.fill(0x20, HEADER_AT, dataAt).set(json, HEADER_AT);
   let at = dataAt;
-  for (const values of data) {
-    for (let i = 0; i < values.length; i++, at += 4) view.setFloat32(at, values[i]!, true);
+  for (const { data: values, dtype } of data) {
+    for (let i = 0; i < values.length; i++, at += 4) {
+      if (dtype) view.setInt32(at, values[i]!, true);
+      else view.setFloat32(at, values[i]!, true);
+    }
   }
   view.setUint32(CRC_AT, crc32(bytes.subarray(LENGTH_AT)), true);
   return bytes;
@@ -89,17 +96,19 @@ export function decodeState(bytes: Uint8Array): OptimizerState {
     const text = new TextDecoder('utf-8', { fatal: true });
     const header = JSON.parse(text.decode(bytes.subarray(HEADER_AT, dataAt))) as Header;
     let at = dataAt;
-    const read = (shape: readonly number[]) => {
+    const read = ({ shape, dtype }: Omit<SlotState, 'data'>): SlotState => {
       const size = sizeOf(shape);
       if (!Number.isSafeInteger(size) || at + 4 * size > bytes.length) fail('numbers are missing');
-      const data = Float32Array.from({ length: size }, (_, i) => view.getFloat32(at + 4 * i, true));
+      const data = dtype
+        ? Int32Array.from({ length: size }, (_, i) => view.getInt32(at + 4 * i, true))
+        : Float32Array.from({ length: size }, (_, i) => view.getFloat32(at + 4 * i, true));
       at += 4 * size;
-      return { shape, data };
+      return { shape, data, ...(dtype && { dtype }) };
     };
     const variables = header.variables.map(({ name, updates, slots }) => ({
       name,
       updates,
-      slots: Object.fromEntries(slots.map((slot) => [slot.name, read(slot.shape)])),
+      slots: Object.fromEntries(slots.map((slot) => [slot.name, read(slot)])),
     }));
     if (at !== bytes.length) fail('there are more numbers than the header tells of');
     return parseState({ ...header, variables });

@@ -43,6 +43,8 @@ export interface UpdateMethod<Plan = unknown> {
   readonly name: string;
   /** Whether the number of updates matters (bias correction), and so is saved with each variable. */
   readonly countsUpdates: boolean;
+  /** Names of the slots that hold int32; all others are float32. */
+  readonly integerSlots?: readonly string[];
   /** Shapes of a variable's slots; all start as zeros. */
   slots(variable: VariableInfo, plan: Plan): SlotShapes;
   /** Variables with equal keys may share a unit; undefined: always alone. */
@@ -50,6 +52,10 @@ export interface UpdateMethod<Plan = unknown> {
   /** Computes one step, counted from 0, of all its units; changes nothing. */
   update(units: readonly UnitInput<Plan>[], step: number): UnitOutput[];
 }
+
+/** dtype of a slot. */
+export const slotType = ({ integerSlots }: UpdateMethod, slot: string) =>
+  integerSlots?.includes(slot) ? 'int32' : 'float32';
 
 /** A variable that the optimizer knows. */
 export interface Target<Plan = unknown> {
@@ -146,10 +152,15 @@ export function unitOf(members: readonly Target[]): Unit {
     for (const slot of Object.keys(members[0]!.slots)) {
       const fresh = members.every(({ unit }) => !unit);
       const total = members.reduce((sum, { slots }) => sum + sizeOf(slots[slot]!), 0);
+      const dtype = slotType(members[0]!.method, slot);
       state[slot] = keep(
         fresh
-          ? zeros([total])
-          : pack(members.map(({ unit, slots }) => unit?.state[slot] ?? zeros([...slots[slot]!]))),
+          ? zeros([total], dtype)
+          : pack(
+              members.map(
+                ({ unit, slots }) => unit?.state[slot] ?? zeros([...slots[slot]!], dtype),
+              ),
+            ),
       );
     }
   });

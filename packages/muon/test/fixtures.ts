@@ -32,6 +32,11 @@ import {
   zerosLike,
 } from '@tensorflow/tfjs-core';
 
+import { adapters as auon } from './adapters/auon.js';
+import { adapters as dct } from './adapters/dct.js';
+import { adapters as normuon } from './adapters/normuon.js';
+import { adapters as root } from './adapters/root.js';
+
 type Params = AdapterContext['params'];
 
 const LAYOUTS = { in_out: 'inOut', out_in: 'outIn' } as const;
@@ -295,4 +300,8 @@ export const adapters: Record<string, Adapter> = {
   'muon/muon/layouts': layouts,
   'muon/muon/least-squares': leastSquares,
   'muon/muon/qk-clip': clip,
+  ...auon,
+  ...dct,
+  ...normuon,
+  ...root,
 };
