@@ -38,12 +38,31 @@ export interface IterateAttributes {
   readonly restarts: readonly number[];
 }
 
-/** `a I + b A + c A²` by Horner's rule; everything but two products happens on the short side. */
-function polynomial(A: Tensor, [a = 0, b = 0, c = 0]: CoefficientRow, identity: Tensor): Tensor {
-  return tidy(() => {
-    const rest = c === 0 ? mul(A, b) : matMul(A, add(mul(A, c), mul(identity, b)));
-    return add(rest, mul(identity, a));
-  });
+/** `a I` and, for a quintic, `b I`. */
+interface Multiples {
+  readonly row: CoefficientRow;
+  readonly aI: Tensor;
+  readonly bI?: Tensor;
+}
+
+/** Multiples of the identity of `X`'s short side, made once for equal rows that follow each other. */
+function multiplesOf(X: Tensor): (row: CoefficientRow) => Multiples {
+  const [m, n] = X.shape.slice(-2) as [number, number];
+  const identity = eye(Math.min(m, n));
+  let last: Multiples | undefined;
+  return (row) => {
+    if (last?.row === row) return last;
+    last?.aI.dispose();
+    last?.bI?.dispose();
+    const [a = 0, b = 0, c = 0] = row;
+    last = { row, aI: mul(identity, a), ...(c !== 0 && { bI: mul(identity, b) }) };
+    return last;
+  };
+}
+
+/** `a I + b A + c A²` by Horner's rule: all scaling and adding happens on the short side. */
+function polynomial(A: Tensor, { row: [, b = 0, c = 0], aI, bI }: Multiples): Tensor {
+  return tidy(() => add(bI ? matMul(A, add(mul(A, c), bI)) : mul(A, b), aI));
 }
 
 /** `P X` for a wide matrix, `X P` for a tall one: `P` is symmetric and acts on the short side. */
@@ -54,11 +73,10 @@ function apply(P: Tensor, X: Tensor): Tensor {
 
 /** `X ← (a I + b A + c A²) X` with `A = X Xᵀ`. */
 function standardForm(X0: Tensor, gram: Tensor | undefined, { coefficients }: IterateAttributes) {
-  const identity = identityOf(X0);
+  const multiples = multiplesOf(X0);
   return coefficients.reduce((X, row, t) => {
-    const next = tidy(() =>
-      apply(polynomial(t === 0 && gram ? gram : shortGram(X), row, identity), X),
-    );
+    const terms = multiples(row);
+    const next = tidy(() => apply(polynomial((t === 0 && gram) || shortGram(X), terms), X));
     if (t > 0) X.dispose();
     return next;
   }, X0);
@@ -74,24 +92,22 @@ function gramForm(
   gram: Tensor | undefined,
   { coefficients, restarts }: IterateAttributes,
 ) {
-  const identity = identityOf(X0);
   const bounds = [0, ...restarts, coefficients.length];
   return bounds.slice(1).reduce((X, end, run) => {
     const rows = coefficients.slice(bounds[run], end);
-    const next = tidy(() =>
-      apply(gramFactor(run === 0 && gram ? gram : shortGram(X), rows, identity), X),
-    );
+    const next = tidy(() => apply(gramFactor((run === 0 && gram) || shortGram(X), rows), X));
     if (run > 0) X.dispose();
     return next;
   }, X0);
 }
 
 /** The product `Q` of all steps' polynomials, from the Gram matrix of the run's start. */
-function gramFactor(R0: Tensor, rows: readonly CoefficientRow[], identity: Tensor): Tensor {
+function gramFactor(R0: Tensor, rows: readonly CoefficientRow[]): Tensor {
+  const multiples = multiplesOf(R0);
   let R = R0;
   let Q: Tensor | undefined;
   rows.forEach((row, t) => {
-    const P = polynomial(R, row, identity);
+    const P = polynomial(R, multiples(row));
     const last = t === rows.length - 1;
     const nextQ = Q ? matMul(P, Q) : P;
     const nextR = last ? R : tidy(() => matMul(P, matMul(R, P)));
@@ -104,11 +120,6 @@ function gramFactor(R0: Tensor, rows: readonly CoefficientRow[], identity: Tenso
     [Q, R] = [nextQ, nextR];
   });
   return Q!;
-}
-
-function identityOf(X: Tensor): Tensor {
-  const [m, n] = X.shape.slice(-2) as [number, number];
-  return eye(Math.min(m, n));
 }
 
 /** The form with fewer operations, for kernels that gain nothing from symmetry. */
@@ -141,16 +152,17 @@ export function derivative(
   E0: Tensor,
   coefficients: readonly CoefficientRow[],
 ): Tensor {
-  const identity = identityOf(X0);
+  const multiples = multiplesOf(X0);
   let [X, E] = [X0, E0];
   coefficients.forEach((row, t) => {
     const [, b = 0, c = 0] = row;
+    const terms = multiples(row);
     const next = tidy(() => {
       const A = shortGram(X);
       const dA = symmetric(shortProduct(E, X));
       const linear = mul(dA, b);
       const dP = c === 0 ? linear : add(linear, mul(symmetric(matMul(A, dA)), c));
-      const P = polynomial(A, row, identity);
+      const P = polynomial(A, terms);
       return { X: apply(P, X), E: add(apply(dP, X), apply(P, E)) };
     });
     if (t > 0) {

@@ -16,6 +16,7 @@ import {
   sub,
   sum,
   type Tensor,
+  tidy,
   zerosLike,
 } from '@tensorflow/tfjs-core';
 import type { Normalization } from './schedules.js';
@@ -80,7 +81,7 @@ export function normalize(G: Tensor, options: NormalizeOptions): Normalized {
   const scale = add(largest, empty);
   const X = div(G, scale);
   if (normalization === 'frobenius') {
-    const norm = sqrt(add(sum(square(X), MATRIX, true), empty));
+    const norm = frobenius(X, empty);
     return { X: div(X, divisor(norm, scale, options)) };
   }
   const A = shortGram(X);
@@ -119,8 +120,9 @@ function scaleShortSide(X: Tensor, A: Tensor): Normalized {
   return { X: mul(X, tall ? row : column), gram: mul(mul(A, column), row) };
 }
 
+/** `‖A‖_F` of each matrix, 1 for zero matrices; a scope of its own, since the squares are as large as `A`. */
 const frobenius = (A: Tensor, empty: Tensor | number) =>
-  sqrt(add(sum(square(A), MATRIX, true), empty));
+  tidy(() => sqrt(add(sum(square(A), MATRIX, true), empty)));
 
 /** `‖G Gᵀ‖_F^½ = (Σ σ⁴)^¼` from the Gram matrix; `empty` is 1 for a zero matrix. */
 export function schatten4(A: Tensor, empty: Tensor | number = 0): Tensor {
