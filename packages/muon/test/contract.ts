@@ -429,9 +429,9 @@ export function optimizerContract(entry: ContractEntry): void {
           variables: saved.variables.map((v) => ({
             ...v,
             slots: Object.fromEntries(
-              Object.entries(v.slots).map(([key, { shape, data }]) => [
+              Object.entries(v.slots).map(([key, { data, ...rest }]) => [
                 key,
-                { shape, data: Float64Array.from(data as Float32Array) },
+                { ...rest, data: Float64Array.from(data as Float32Array) },
               ]),
             ),
           })),
