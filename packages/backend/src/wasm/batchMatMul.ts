@@ -25,7 +25,7 @@ interface Attributes {
 }
 
 /** Measured nanoseconds: what decides between XNNPACK and tfjs's loop. */
-const COST = { loop: 0.77, xnnpack: 0.065, transpose: 1.5, pack: 0.7, call: 3000 };
+const COST = { loop: 0.77, xnnpack: 0.065, transpose: 1.5, pack: 1.5, call: 3000 };
 
 /** Shape in which XNNPACK's packing of a right factor is kept by tfjs, by data id. */
 const packedShapes = new WeakMap<object, string>();

@@ -1,13 +1,13 @@
 /**
  * Discrete Fourier transforms of any length, in float64 on the host: a pure function over typed arrays.
  *
- * Length 2^p: iterative radix 2 (Cooley and Tukey 1965). Other lengths: Bluestein 1970, which writes the transform as a
- * convolution, `jk = (j² + k² − (k − j)²) / 2`, and does that by three transforms of a power of two. Short other lengths
- * are summed directly.
+ * A length whose prime factors are small is transformed factor by factor (Cooley and Tukey 1965, in Stockham's order,
+ * which needs no bit reversal). Otherwise by Bluestein's method (1970), which writes the transform as a convolution,
+ * `jk = (j² + k² − (k − j)²) / 2`, and does that by three transforms of a power of two.
  */
 
-/** Up to this length the sum is faster than Bluestein's three transforms (measured). */
-const DIRECT = 24;
+/** Prime factors above this go by Bluestein: summing p terms an element then costs more than his three transforms (measured). */
+const LARGEST_FACTOR = 23;
 
 /** A transform of one length and direction, with its tables. */
 type Transform = (re: Float64Array, im: Float64Array) => void;
@@ -27,51 +27,150 @@ function roots(n: number, count: number): [Float64Array, Float64Array] {
   return [cos, sin];
 }
 
-function radix2(n: number): Transform {
-  const [cos, sin] = roots(n, n >> 1);
-  const reversed = new Uint32Array(n);
-  for (let i = 1; i < n; i++) reversed[i] = (reversed[i >> 1]! >> 1) | (i & 1 ? n >> 1 : 0);
-  return (re, im) => {
-    for (let i = 0; i < n; i++) {
-      const j = reversed[i]!;
-      if (j <= i) continue;
-      [re[i], re[j]] = [re[j]!, re[i]!];
-      [im[i], im[j]] = [im[j]!, im[i]!];
+/** Factors of n, fours before twos; the last is n's largest prime factor. */
+function factorize(n: number): number[] {
+  const factors: number[] = [];
+  let rest = n;
+  for (let p = 4; rest > 1; p = p === 4 ? 2 : p === 2 ? 3 : p + 2) {
+    while (rest % p === 0) {
+      factors.push(p);
+      rest /= p;
     }
-    for (let half = 1; half < n; half <<= 1) {
-      const step = n / (2 * half);
-      for (let k = 0; k < half; k++) {
-        const [c, s] = [cos[k * step]!, sin[k * step]!];
-        for (let i = k; i < n; i += 2 * half) {
-          const j = i + half;
-          const x = re[j]! * c - im[j]! * s;
-          const y = re[j]! * s + im[j]! * c;
-          re[j] = re[i]! - x;
-          im[j] = im[i]! - y;
-          re[i]! += x;
-          im[i]! += y;
+    if (p > 4 && p * p > rest && rest > 1) {
+      factors.push(rest);
+      rest = 1;
+    }
+  }
+  return factors;
+}
+
+/**
+ * One factor r of a transform of length n = r·m that is done for `stride` interleaved sequences at once:
+ * `y[q + s(rp + t)] = w_n^{pt} Σ_j w_r^{jt} x[q + s(p + mj)]` for p < m, t < r, q < s.
+ */
+type Stage = (
+  x: Float64Array,
+  xi: Float64Array,
+  y: Float64Array,
+  yi: Float64Array,
+  m: number,
+  stride: number,
+) => void;
+
+function stage2(cos: Float64Array, sin: Float64Array): Stage {
+  return (x, xi, y, yi, m, s) => {
+    for (let p = 0; p < m; p++) {
+      const c = cos[p * s]!;
+      const d = sin[p * s]!;
+      const from = s * p;
+      const to = 2 * s * p;
+      for (let q = 0; q < s; q++) {
+        const i = from + q;
+        const j = from + q + s * m;
+        const o = to + q;
+        const re = x[i]! - x[j]!;
+        const im = xi[i]! - xi[j]!;
+        y[o] = x[i]! + x[j]!;
+        yi[o] = xi[i]! + xi[j]!;
+        y[o + s] = re * c - im * d;
+        yi[o + s] = re * d + im * c;
+      }
+    }
+  };
+}
+
+function stage4(cos: Float64Array, sin: Float64Array): Stage {
+  return (x, xi, y, yi, m, s) => {
+    for (let p = 0; p < m; p++) {
+      const c1 = cos[p * s]!;
+      const d1 = sin[p * s]!;
+      const c2 = cos[2 * p * s]!;
+      const d2 = sin[2 * p * s]!;
+      const c3 = cos[3 * p * s]!;
+      const d3 = sin[3 * p * s]!;
+      for (let q = 0; q < s; q++) {
+        const i0 = s * p + q;
+        const i1 = i0 + s * m;
+        const i2 = i1 + s * m;
+        const i3 = i2 + s * m;
+        const o = 4 * s * p + q;
+        const ar = x[i0]! + x[i2]!;
+        const ai = xi[i0]! + xi[i2]!;
+        const br = x[i0]! - x[i2]!;
+        const bi = xi[i0]! - xi[i2]!;
+        const cr = x[i1]! + x[i3]!;
+        const ci = xi[i1]! + xi[i3]!;
+        // (x1 − x3) turned by −90°.
+        const er = xi[i1]! - xi[i3]!;
+        const ei = x[i3]! - x[i1]!;
+        y[o] = ar + cr;
+        yi[o] = ai + ci;
+        const r1 = br + er;
+        const s1 = bi + ei;
+        y[o + s] = r1 * c1 - s1 * d1;
+        yi[o + s] = r1 * d1 + s1 * c1;
+        const r2 = ar - cr;
+        const s2 = ai - ci;
+        y[o + 2 * s] = r2 * c2 - s2 * d2;
+        yi[o + 2 * s] = r2 * d2 + s2 * c2;
+        const r3 = br - er;
+        const s3 = bi - ei;
+        y[o + 3 * s] = r3 * c3 - s3 * d3;
+        yi[o + 3 * s] = r3 * d3 + s3 * c3;
+      }
+    }
+  };
+}
+
+/** Any factor, by its definition. */
+function stageOf(r: number, n: number, cos: Float64Array, sin: Float64Array): Stage {
+  const unit = n / r;
+  return (x, xi, y, yi, m, s) => {
+    for (let p = 0; p < m; p++) {
+      for (let t = 0; t < r; t++) {
+        const c = cos[p * t * s]!;
+        const d = sin[p * t * s]!;
+        for (let q = 0; q < s; q++) {
+          let i = s * p + q;
+          let re = x[i]!;
+          let im = xi[i]!;
+          for (let j = 1, turn = t; j < r; j++, turn += t) {
+            if (turn >= r) turn -= r;
+            i += s * m;
+            const a = cos[turn * unit]!;
+            const b = sin[turn * unit]!;
+            re += x[i]! * a - xi[i]! * b;
+            im += x[i]! * b + xi[i]! * a;
+          }
+          const o = s * (r * p + t) + q;
+          y[o] = re * c - im * d;
+          yi[o] = re * d + im * c;
         }
       }
     }
   };
 }
 
-function direct(n: number): Transform {
+function byFactors(n: number, factors: readonly number[]): Transform {
   const [cos, sin] = roots(n, n);
-  const [x, y] = [new Float64Array(n), new Float64Array(n)];
+  const stages = factors.map((r) =>
+    r === 2 ? stage2(cos, sin) : r === 4 ? stage4(cos, sin) : stageOf(r, n, cos, sin),
+  );
+  const [spare, spareImaginary] = [new Float64Array(n), new Float64Array(n)];
   return (re, im) => {
-    x.set(re.subarray(0, n));
-    y.set(im.subarray(0, n));
-    for (let k = 0; k < n; k++) {
-      let [sumRe, sumIm] = [0, 0];
-      for (let j = 0, turn = 0; j < n; j++) {
-        sumRe += x[j]! * cos[turn]! - y[j]! * sin[turn]!;
-        sumIm += x[j]! * sin[turn]! + y[j]! * cos[turn]!;
-        turn += k;
-        if (turn >= n) turn -= n;
-      }
-      re[k] = sumRe;
-      im[k] = sumIm;
+    let x: Float64Array = re;
+    let xi: Float64Array = im;
+    let y: Float64Array = spare;
+    let yi: Float64Array = spareImaginary;
+    let stride = 1;
+    stages.forEach((stage, i) => {
+      stage(x, xi, y, yi, n / (stride * factors[i]!), stride);
+      [x, xi, y, yi] = [y, yi, x, xi];
+      stride *= factors[i]!;
+    });
+    if (x !== re) {
+      re.set(x);
+      im.set(xi);
     }
   };
 }
@@ -79,7 +178,7 @@ function direct(n: number): Transform {
 function bluestein(n: number): Transform {
   let size = 1;
   while (size < 2 * n - 1) size *= 2;
-  const transform = radix2(size);
+  const transform = byFactors(size, factorize(size));
   // chirp[k] = exp(−πi k² / n); k² is taken modulo 2n, so the angle stays exact for long transforms.
   const [cos, sin] = roots(2 * n, 2 * n);
   const turn = (k: number) => (k * k) % (2 * n);
@@ -119,8 +218,8 @@ function transformOf(n: number): Transform {
   let transform = transforms.get(n);
   if (!transform) {
     if (transforms.size >= KEPT) transforms.delete(transforms.keys().next().value!);
-    const isPowerOfTwo = Number.isInteger(Math.log2(n));
-    transform = isPowerOfTwo ? radix2(n) : n <= DIRECT ? direct(n) : bluestein(n);
+    const factors = factorize(n);
+    transform = Math.max(1, ...factors) <= LARGEST_FACTOR ? byFactors(n, factors) : bluestein(n);
     transforms.set(n, transform);
   }
   return transform;
