@@ -76,7 +76,7 @@ export type {
   StepOptions,
   VariableInfo,
 } from './options.js';
-export { type Gradients, OrthOptimizer } from './orthOptimizer.js';
+export { type Gradients, OrthOptimizer, type Route } from './orthOptimizer.js';
 export {
   type AssignmentScheme,
   type OrthogonalizationPlan,
@@ -116,3 +116,11 @@ export {
   type TrionUpdateOptions,
   trionUpdate,
 } from './trionUpdate.js';
+export type {
+  SlotShapes,
+  Target,
+  Unit,
+  UnitInput,
+  UnitOutput,
+  UpdateMethod,
+} from './targets.js';

@@ -3,8 +3,8 @@ import { mul, reshape, type Tensor, type Tensor3D } from '@tensorflow/tfjs-core'
 import { descend } from './descend.js';
 import { learningRateScale } from './learningRateScale.js';
 import { fromMatrices, type MatrixView } from './matrixView.js';
-import { orthogonalizeTogether } from './muonMethod.js';
 import type { MuonSettings, VariableInfo } from './options.js';
+import { orthogonalizeTogether } from './orthogonalizeTogether.js';
 import { stepValue } from './stepValue.js';
 import type { SlotShapes, UnitInput, UnitOutput, UpdateMethod } from './targets.js';
 
@@ -62,9 +62,9 @@ export abstract class MatrixMethod<Settings extends MuonSettings>
     const steps = units.map((unit) => this.begin(unit, step));
     const pieces = steps.flatMap((unit) => unit.pieces);
     const iterated = pieces.flatMap(({ matrices, orthogonalization }) =>
-      orthogonalization ? [{ matrices: [matrices], orthogonalization }] : [],
+      orthogonalization ? [{ matrices, orthogonalization }] : [],
     );
-    const orthogonal = orthogonalizeTogether(iterated).map(([batch]) => batch!);
+    const orthogonal = orthogonalizeTogether(iterated);
     const directions = pieces.map(({ matrices, orthogonalization, finish }) => {
       const done = orthogonalization ? orthogonal.shift()! : matrices;
       return (finish ? finish(done) : done) as Tensor3D;

@@ -1,6 +1,6 @@
 /** Options of the optimizers, how they are checked, and how they travel through JSON. */
 import { checkBoolean, checkNumber, checkOneOf, checkOptions } from '@orth/backend';
-import type { OrthogonalizeOptions } from '@orth/newton-schulz';
+import { checkOrthogonalizeOptions, type OrthogonalizeOptions } from '@orth/newton-schulz';
 import { ADAM_W_DEFAULTS } from './adamWUpdate.js';
 import { WEIGHT_DECAY_MODES, type WeightDecayMode } from './descend.js';
 import {
@@ -180,11 +180,7 @@ export function resolveMuon(
   if (typeof all.adjustLearningRate !== 'function') {
     checkOneOf(caller, 'adjustLearningRate', all.adjustLearningRate, LEARNING_RATE_ADJUSTMENTS);
   }
-  if (typeof all.orthogonalization !== 'object' || all.orthogonalization === null) {
-    throw new TypeError(
-      `${caller}: orthogonalization must be an object, got ${String(all.orthogonalization)}`,
-    );
-  }
+  checkOrthogonalizeOptions(`${caller}: orthogonalization`, all.orthogonalization);
   checkOneOf(caller, 'layout', all.layout, ['inOut', 'outIn']);
   checkOneOf(caller, 'convMode', all.convMode, ['flatten', 'batched']);
   for (const axes of ['batchAxes', 'split'] as const) {
