@@ -109,13 +109,6 @@ export {
   softThresholdSplit,
 } from './softThresholdSplit.js';
 export { decodeState, encodeState } from './stateCodec.js';
-export { Trion, type TrionGroup, type TrionHyperparameters, type TrionOptions } from './trion.js';
-export {
-  TRION_DEFAULTS,
-  type TrionUpdate,
-  type TrionUpdateOptions,
-  trionUpdate,
-} from './trionUpdate.js';
 export type {
   SlotShapes,
   Target,
@@ -124,3 +117,10 @@ export type {
   UnitOutput,
   UpdateMethod,
 } from './targets.js';
+export { Trion, type TrionGroup, type TrionHyperparameters, type TrionOptions } from './trion.js';
+export {
+  TRION_DEFAULTS,
+  type TrionUpdate,
+  type TrionUpdateOptions,
+  trionUpdate,
+} from './trionUpdate.js';

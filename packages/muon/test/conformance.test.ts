@@ -3,8 +3,11 @@ import { NonFiniteError, seededRandom } from '@orth/backend';
 import { AdamW, decodeState, encodeState, Muon, qkClip } from '@orth/muon';
 import { expectTensorClose } from '@orth/testing';
 import { memory, type Tensor, tensor, type Variable, variable } from '@tensorflow/tfjs-core';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { adamWReference, type Matrix, muonReference, toMatrix } from './reference.js';
+
+// A software GPU compiles every kernel on its first use.
+vi.setConfig({ testTimeout: 300_000 });
 
 /** Orthogonalisation magnifies rounding where singular values are small; elementwise AdamW hardly does. */
 const tolerance = { muon: { rtol: 1e-3, atol: 2e-4 }, adamW: { rtol: 1e-4, atol: 1e-5 } };

@@ -218,6 +218,10 @@ describe('groups', () => {
     const nothing = new Muon(grouped({}));
     expect(() => new Muon(grouped({ beta1: 0.9 } as never))).toThrow(/unknown option "beta1"/);
     nothing.dispose();
+    expect(() => new Muon({ orthogonalization: { step: 5 } as never })).toThrow(
+      /Muon: orthogonalization: unknown option "step"/,
+    );
+    expect(() => new Muon(grouped({ orthogonalization: { steps: 0 } }))).toThrow(/steps must be/);
   });
 
   test('AdamW’s part has its own learning rate, schedule and decay', () => {

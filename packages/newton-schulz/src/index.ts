@@ -22,6 +22,7 @@ export {
 } from './metrics.js';
 export type { EpsilonMode, NormalizeOptions } from './normalize.js';
 export {
+  checkOrthogonalizeOptions,
   type OrthogonalizeAttributes,
   type OrthogonalizeOptions,
   orthogonalize,

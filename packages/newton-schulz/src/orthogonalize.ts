@@ -126,6 +126,16 @@ export function orthogonalize(x: Tensor, options: OrthogonalizeOptions = {}): Te
   );
 }
 
+/**
+ * Checks the options of {@link orthogonalize} without running it, for callers that are given them long before.
+ *
+ * @param caller - the function named in the message
+ * @throws TypeError or RangeError as `orthogonalize` would
+ */
+export function checkOrthogonalizeOptions(caller: string, options: OrthogonalizeOptions): void {
+  resolve(caller, options);
+}
+
 /** Checks the options; undefined for `'exact'`. */
 function resolve(
   caller: string,
