@@ -4,7 +4,7 @@
  * - `*.native.test.ts` on `@orth/backend-node` alone;
  * - `*.node.test.ts` once, without a backend: command lines, files, processes.
  */
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { playwright } from '@vitest/browser-playwright';
@@ -80,8 +80,9 @@ function chromiumProject(backend: string, launch: ChromiumLaunch): UserWorkspace
         { find: '#gradients', replacement: join(root, 'packages/backend/src/gradients.ts') },
       ],
     },
-    cacheDir: join(root, 'node_modules/.cache/orth', `vite-${backend}`),
-    // Scanned before the first page: what is found only while a page loads reloads it in the middle of a test.
+    // Bundled anew for each run: Vite does not look again for what tests import when it finds a former bundle, and a
+    // dependency that turns up while a page loads reloads the page in the middle of a test.
+    cacheDir: runFolder(`vite-${backend}`),
     optimizeDeps: { entries: [...everyBackend, setup] },
     server: {
       // Cross-origin isolation: without it a page has no threads.
@@ -107,6 +108,13 @@ function chromiumProject(backend: string, launch: ChromiumLaunch): UserWorkspace
       },
     },
   };
+}
+
+/** A folder for this run alone, since runs at one time would replace each other's files. */
+function runFolder(name: string): string {
+  const folder = join(root, 'node_modules/.cache/orth', `${name}-${process.pid}`);
+  process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+  return folder;
 }
 
 /** The projects for this machine; where no Chromium runs, one test that is skipped and says why. */
