@@ -35,7 +35,8 @@ const SLOT = {
   setGlobalSpinControl: 149,
 } as const;
 
-const LOG_LEVEL_ERROR = 3;
+/** Failures become errors of JavaScript; the library is not to write to the console as well. */
+const LOG_LEVEL_FATAL = 4;
 const DEVICE_ALLOCATOR = 0;
 const MEMORY_DEFAULT = 0;
 
@@ -102,7 +103,7 @@ export function openOnnxRuntime(foreign: Foreign, path: string, threads: number)
   // Idle threads sleep: spinning would take a core from the JavaScript between two calls.
   check(get('setGlobalSpinControl', ['address', 'int'])(threading, 0));
   const createEnv = get('createEnvWithGlobalThreadPools', ['int', 'string', 'address', 'address']);
-  const env = handle(createEnv(LOG_LEVEL_ERROR, 'orth', threading, cellAddress));
+  const env = handle(createEnv(LOG_LEVEL_FATAL, 'orth', threading, cellAddress));
   release('releaseThreadingOptions')(threading);
   const createMemoryInfo = get('createCpuMemoryInfo', ['int', 'int', 'address']);
   const memoryInfo = handle(createMemoryInfo(DEVICE_ALLOCATOR, MEMORY_DEFAULT, cellAddress));
