@@ -24,11 +24,15 @@ import type { Normalization } from './schedules.js';
 /** How epsilon enters the division; see {@link OrthogonalizeOptions.epsilonMode}. */
 export type EpsilonMode = 'relative' | 'add' | 'clamp';
 
-/** What {@link normalize} needs to know. */
+/** How a matrix is scaled before the first step: the options of {@link orthogonalize}, all given. */
 export interface NormalizeOptions {
+  /** Which norm, or which scaling. */
   readonly normalization: Normalization;
+  /** Factor on the norm, >= 1; not for `'aol'` and `'none'`. */
   readonly safety: number;
+  /** Keeps the division finite, >= 0; not for `'aol'` and `'none'`. */
   readonly epsilon: number;
+  /** In which units epsilon is, and whether it is added. */
   readonly epsilonMode: EpsilonMode;
 }
 
