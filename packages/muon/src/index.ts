@@ -36,6 +36,7 @@ export {
 } from './dctAdamWUpdate.js';
 export type { LowRankBasis } from './dctTables.js';
 export type { WeightDecayMode } from './descend.js';
+export { endLayerGroup, type LayeredModel } from './endLayerGroup.js';
 export {
   type LearningRateAdjustment,
   type LearningRateScale,

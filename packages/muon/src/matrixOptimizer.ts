@@ -125,11 +125,12 @@ export abstract class MatrixOptimizer<
     const declined = decline?.(`${label}: ${name}`, plan.view, plan.settings);
     if (declined !== undefined) return this.adamWRoute(this.adamWSettings, declined);
     const { rows, columns, pieces } = plan.view;
+    const equal = pieces.length === 1 ? pieces[0] : undefined;
     return {
       optimizer,
       method: method as never,
       plan,
-      matrixShape: [rows, columns],
+      matrixShape: equal ? [equal.rows, equal.columns] : [rows, columns],
       matrices: pieces.reduce((sum, { count }) => sum + count, 0),
       reason,
     };

@@ -15,7 +15,10 @@ export interface GroupDescription {
   readonly shape: readonly number[];
   /** `'muon'`, `'adamW'`, or `'frozen'`. */
   readonly optimizer: string;
-  /** Rows and columns of the kernel as one matrix (per batch entry); null where no matrix is made of it. */
+  /**
+   * Rows and columns of the matrices that are orthogonalised, or of the whole where its blocks differ in size; null where
+   * no matrix is made of the variable.
+   */
   readonly matrixShape: readonly [number, number] | null;
   /** Matrices that are orthogonalised, after batch axes and splits; 0 where none is. */
   readonly matrices: number;
@@ -57,13 +60,24 @@ export function hiddenMatrix(
   return { view, reason: 'a hidden matrix' };
 }
 
+function describeMatrices(
+  shape: readonly number[],
+  [rows, columns]: readonly [number, number],
+  count: number,
+): string {
+  const size = shape.reduce((product, n) => product * n, 1);
+  const one = `${rows}×${columns}`;
+  if (count === 1) return one;
+  return count * rows * columns === size ? `${count} of ${one}` : `${count} blocks of ${one}`;
+}
+
 /** A table of {@link GroupDescription}s, one line a variable, for printing. */
 export function formatGroups(groups: readonly GroupDescription[]): string {
   const cells = groups.map(({ name, shape, optimizer, matrixShape, matrices, reason }) => [
     name,
     `[${shape}]`,
     optimizer,
-    matrixShape ? `${matrices} × ${matrixShape.join('×')}`.replace(/^1 × /, '') : '–',
+    matrixShape ? describeMatrices(shape, matrixShape, matrices) : '–',
     reason,
   ]);
   const rows = [['variable', 'shape', 'optimizer', 'matrices', 'why'], ...cells];

@@ -96,6 +96,15 @@ describe('routing', () => {
     expect(formatGroups([how('kernel', [8, 8])])).toMatch(/kernel +\[8,8\] +frozen/);
   });
 
+  test('matrices are told by their own shape', () => {
+    const of = (group: Partial<ParameterGroup>, shape: number[]) =>
+      formatGroups(new Muon(grouped(group)).describeGroups([{ name: 'w', shape }])).split('\n')[1];
+    expect(of({}, [8, 24])).toMatch(/ 8×24 /);
+    expect(of({ heads: 3 }, [8, 24])).toMatch(/ 3 of 8×8 /);
+    expect(of({ batchAxes: [0], heads: 2 }, [5, 8, 24])).toMatch(/ 10 of 8×12 /);
+    expect(of({ split: [8, 16] }, [8, 24])).toMatch(/ 2 blocks of 8×24 /);
+  });
+
   test('an explicit group that cannot take a variable stops the step before it begins', () => {
     const bias = variable(zeros([8]), true, 'bias');
     const optimizer = new Muon(grouped({}));
