@@ -1,16 +1,10 @@
 import '#gradients';
 import { cpuProvider } from './cpuProvider.js';
-import { registerComplexGradients } from './gradients/complex.js';
-import { registerEinsumGradient } from './gradients/einsum.js';
-import { registerRepairs } from './gradients/repairs.js';
-import { registerResizeGradients } from './gradients/resize.js';
+import { registerGradients } from './gradients/register.js';
 import { registerBackend } from './provider.js';
 import { wasmProvider } from './wasmProvider.js';
 
-registerRepairs();
-registerResizeGradients();
-registerEinsumGradient();
-registerComplexGradients();
+registerGradients();
 registerBackend(cpuProvider);
 registerBackend(wasmProvider);
 

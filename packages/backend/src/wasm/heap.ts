@@ -6,6 +6,7 @@
  * order: outputs and scratch first, views after.
  */
 import {
+  getBackend,
   getKernel,
   type KernelBackend,
   type KernelConfig,
@@ -98,16 +99,18 @@ export function overriddenKernel<Attributes>(
   );
 }
 
-/** Runs another kernel of the backend on tensor infos; the caller disposes the result's data. */
+/**
+ * Runs another kernel of the active backend on tensor infos; the caller disposes the result's data. The active backend
+ * may be one that took over wasm's kernels and replaced some by faster ones.
+ */
 export function callKernel(
   kernelName: string,
   inputs: Record<string, TensorInfo> | TensorInfo[],
   attrs: object,
   backend: WasmBackend,
 ): TensorInfo {
-  const kernel = getKernel(kernelName, 'wasm').kernelFunc as unknown as (
-    args: object,
-  ) => TensorInfo;
+  const config = getKernel(kernelName, getBackend()) ?? getKernel(kernelName, 'wasm');
+  const kernel = config.kernelFunc as unknown as (args: object) => TensorInfo;
   return kernel({ inputs, attrs, backend });
 }
 
@@ -116,12 +119,6 @@ export function floats(backend: WasmBackend, info: TensorInfo): Float32Array {
   const { memoryOffset } = backend.dataIdMap.get(info.dataId);
   const length = util.sizeFromShape(info.shape) * (info.dtype === 'complex64' ? 2 : 1);
   return new Float32Array(backend.wasm.HEAPU8.buffer, memoryOffset, length);
-}
-
-/** Live view of a tensor with four bytes an element, as bits: copying floats as integers keeps NaN payloads and is as fast. */
-export function words(backend: WasmBackend, info: TensorInfo): Int32Array {
-  const { memoryOffset } = backend.dataIdMap.get(info.dataId);
-  return new Int32Array(backend.wasm.HEAPU8.buffer, memoryOffset, util.sizeFromShape(info.shape));
 }
 
 /** Address of a tensor's first byte. */

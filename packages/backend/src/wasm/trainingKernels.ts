@@ -15,15 +15,19 @@ import { depthwiseKernels } from './depthwiseConv2dBackprop.js';
 import { dilationKernels } from './dilation2d.js';
 import { einsumKernels } from './einsum.js';
 import { fftKernels } from './fft.js';
-import { layoutKernels } from './layout.js';
+import { gatherKernels } from './gather.js';
 import { maxPoolKernels } from './maxPool.js';
+import { sliceKernels } from './slice.js';
 import { sumKernels } from './sum.js';
+import { transposeKernels } from './transpose.js';
 import { segmentKernels } from './unsortedSegmentSum.js';
 
-/** In this order: later families build on earlier ones (complex tensors go through the layout kernels). */
+/** In this order: later families build on earlier ones (complex tensors go through those that move elements). */
 const FAMILIES: readonly (() => KernelConfig[])[] = [
   matMulKernels,
-  layoutKernels,
+  sliceKernels,
+  gatherKernels,
+  transposeKernels,
   sumKernels,
   segmentKernels,
   paddingKernels,

@@ -1,22 +1,14 @@
-/**
- * Gradients that tfjs-core has wrong or not at all, for every backend. Each was found by comparing all of tfjs's
- * differentiable ops with finite differences.
- */
+/** Gradients of kernels that move elements, which tfjs-core has wrong or lacks, for every backend. */
 import {
   add,
-  broadcast_util,
   cast,
   conv3d,
-  cumprod,
-  cumsum,
   engine,
-  expandDims,
   eye,
   type GradConfig,
   gatherND,
   getGradient,
   mul,
-  oneHot,
   range,
   registerGradient,
   reshape,
@@ -33,78 +25,6 @@ import {
 } from '@tensorflow/tfjs-core';
 
 type Attributes = Record<string, never>;
-
-/** Sums a gradient over the axes along which the operand was repeated. */
-function unbroadcast(dy: Tensor, shape: number[]): Tensor {
-  const axes = broadcast_util.getReductionAxes(shape, dy.shape);
-  return reshape(axes.length > 0 ? sum(dy, axes) : dy, shape);
-}
-
-/** tfjs's gradient of a binary kernel, which forgets that its operands may have been broadcast. */
-function broadcastable(kernelName: string): GradConfig {
-  const original = getGradient(kernelName);
-  return {
-    ...original,
-    gradFunc(dy, saved, attrs) {
-      const [a, b] = saved as [Tensor, Tensor];
-      const gradients = original.gradFunc(dy, saved, attrs);
-      return {
-        a: () => unbroadcast(gradients.a!(), a.shape),
-        b: () => unbroadcast(gradients.b!(), b.shape),
-      };
-    },
-  };
-}
-
-/** Piecewise constant kernels: no gradient, yet they may stand between x and y (`where(greater(x, 0), x, y)`). */
-function constant(kernelName: string, inputs: string[]): GradConfig {
-  return {
-    kernelName,
-    inputsToSave: inputs,
-    gradFunc: (_dy, saved) =>
-      Object.fromEntries(
-        inputs.map((name, i) => [name, () => zeros((saved as Tensor[])[i]!.shape)]),
-      ),
-  };
-}
-
-/** tfjs transposes the result when the axis is not the last one, so shapes disagree. */
-const cumsumGradient: GradConfig = {
-  kernelName: 'Cumsum',
-  gradFunc: (dy, _saved, attrs) => {
-    const { axis, exclusive, reverse } = attrs as unknown as {
-      axis: number;
-      exclusive: boolean;
-      reverse: boolean;
-    };
-    return { x: () => cumsum(dy as Tensor, axis, exclusive, !reverse) };
-  },
-};
-
-/** ∂(Π x)/∂xᵢ = product of all before i times product of all after i: right also where x is 0. */
-const prodGradient: GradConfig = {
-  kernelName: 'Prod',
-  inputsToSave: ['x'],
-  gradFunc: (dy, saved, attrs) => {
-    const [x] = saved as [Tensor];
-    const axes = util.parseAxisParam((attrs as { axis: number[] }).axis, x.shape);
-    return {
-      x: () => {
-        const kept = x.shape.map((_, axis) => axis).filter((axis) => !axes.includes(axis));
-        const order = [...kept, ...axes];
-        const inOrder = transpose(x, order);
-        const outer = util.sizeFromShape(kept.map((axis) => x.shape[axis]!));
-        const rows = reshape(inOrder, [outer, x.size / Math.max(outer, 1)]);
-        const others = mul(cumprod(rows, 1, true, false), cumprod(rows, 1, true, true));
-        const gradient = reshape(mul(reshape(dy as Tensor, [outer, 1]), others), inOrder.shape);
-        return transpose(
-          gradient,
-          order.map((_, axis) => order.indexOf(axis)),
-        );
-      },
-    };
-  },
-};
 
 /** tfjs's needs chained ops for `batchDims` 1 and knows no more; here one segment sum does every case. */
 const gatherGradient: GradConfig = {
@@ -201,18 +121,6 @@ const stridedSliceGradient: GradConfig = {
   },
 };
 
-const topKGradient: GradConfig = {
-  kernelName: 'TopK',
-  inputsToSave: ['x'],
-  outputsToSave: [false, true],
-  gradFunc: (dy, saved) => {
-    const [x, indices] = saved as [Tensor, Tensor];
-    const [values] = dy as unknown as [Tensor, Tensor];
-    const places = oneHot(indices, x.shape[x.rank - 1]!);
-    return { x: () => sum(mul(expandDims(values, -1), cast(places, 'float32')), -2) };
-  },
-};
-
 const diagGradient: GradConfig = {
   kernelName: 'Diag',
   inputsToSave: ['x'],
@@ -271,33 +179,15 @@ const conv3dTransposeGradient: GradConfig = {
   },
 };
 
-/** Registers this file's gradients, in place of tfjs's where it has some. */
-export function registerRepairs(): void {
-  for (const name of ['Maximum', 'Minimum', 'SquaredDifference', 'BatchMatMul']) {
-    registerGradient(broadcastable(name));
-  }
-  for (const name of [
-    'Greater',
-    'Less',
-    'LessEqual',
-    'Equal',
-    'NotEqual',
-    'LogicalAnd',
-    'LogicalOr',
-  ]) {
-    registerGradient(constant(name, ['a', 'b']));
-  }
+/** Registers this file's gradients. */
+export function registerMovingGradients(): void {
   for (const name of ['Unpack', 'SplitV']) registerGradient(singleOutput(name));
-  for (const name of ['LogicalNot', 'All', 'Any']) registerGradient(constant(name, ['x']));
   for (const gradient of [
-    cumsumGradient,
-    prodGradient,
     gatherGradient,
     gatherNdGradient,
     scatterNdGradient,
     tensorScatterUpdateGradient,
     stridedSliceGradient,
-    topKGradient,
     diagGradient,
     depthToSpaceGradient,
     conv3dTransposeGradient,

@@ -1,7 +1,6 @@
 /**
- * Kernels that only copy or share elements. tfjs's versions are correct but slow where training needs them: `Identity`
- * copies (the tape clones every tensor it saves), `Slice` copies its whole input first, `GatherV2` and `Tile` go element
- * by element, `Transpose` of matrices ignores the cache.
+ * Kernels that take parts of a tensor, and `Identity`, which takes all of it. tfjs's are slow where training needs them:
+ * `Slice` copies its whole input first, `Identity` copies although the tape clones every tensor that it saves.
  */
 import {
   backend_util,
@@ -11,19 +10,11 @@ import {
   type TensorInfo,
   util,
 } from '@tensorflow/tfjs-core';
-import {
-  addressOf,
-  type KernelArguments,
-  overriddenKernel,
-  relabel,
-  type WasmBackend,
-} from './heap.js';
-import { heapWords, transposeMatrices } from './matrixProduct.js';
+import { type KernelArguments, overriddenKernel, relabel, type WasmBackend } from './heap.js';
 
 type Original<A> = (args: KernelArguments<A>) => TensorInfo | TensorInfo[];
 
 const isText = (x: TensorInfo) => x.dtype === 'string';
-const hasWords = (x: TensorInfo) => x.dtype === 'float32' || x.dtype === 'int32';
 
 /** Tensors never change, so a clone can share the data. */
 function identity(args: KernelArguments, original: Original<object>): TensorInfo {
@@ -114,84 +105,6 @@ function unpack(args: KernelArguments<{ axis: number }>, original: Original<{ ax
   });
 }
 
-interface GatherAttributes {
-  readonly axis: number;
-  readonly batchDims: number;
-}
-
-/** Rows are copied whole; out-of-range indices throw, as in tfjs's kernel. */
-function gather(args: KernelArguments<GatherAttributes>, original: Original<GatherAttributes>) {
-  const { backend, attrs } = args;
-  const [x, indices] = [args.inputs.x!, args.inputs.indices!];
-  if (isText(x) || indices.dtype !== 'int32') return original(args);
-  const axis = util.parseAxisParam(attrs.axis, x.shape)[0]!;
-  const shape = backend_util.segment_util.collectGatherOpShapeInfo(
-    x as Tensor,
-    indices as Tensor,
-    axis,
-    attrs.batchDims,
-  );
-  const { batchSize, outerSize, dimSize, sliceSize, outputShape } = shape;
-  const out = backend.makeOutput(outputShape, x.dtype);
-  const from = backend.typedArrayFromHeap(x);
-  const to = backend.typedArrayFromHeap(out);
-  const ids = backend.typedArrayFromHeap(indices);
-  const perBatch = ids.length / batchSize;
-  for (let i = 0; i < ids.length; i++) {
-    const id = ids[i]!;
-    if (id >= 0 && id < dimSize) continue;
-    backend.disposeData(out.dataId);
-    throw new RangeError(`gather: indices must be in [0, ${dimSize - 1}], got ${id}`);
-  }
-  let target = 0;
-  for (let batch = 0; batch < batchSize; batch++) {
-    for (let outer = 0; outer < outerSize; outer++) {
-      const base = (batch * outerSize + outer) * dimSize;
-      for (let i = batch * perBatch; i < (batch + 1) * perBatch; i++, target += sliceSize) {
-        const source = (base + ids[i]!) * sliceSize;
-        if (sliceSize < 16) for (let j = 0; j < sliceSize; j++) to[target + j] = from[source + j]!;
-        else to.set(from.subarray(source, source + sliceSize), target);
-      }
-    }
-  }
-  return out;
-}
-
-/** Repeats axis by axis, last first; each repetition is a block copy. */
-function tile(args: KernelArguments<{ reps: number[] }>, original: Original<{ reps: number[] }>) {
-  const { backend, attrs } = args;
-  const x = args.inputs.x!;
-  const { reps } = attrs;
-  if (isText(x) || reps.length !== x.shape.length) return original(args);
-  const shape = x.shape.map((n, axis) => n * reps[axis]!);
-  const out = backend.makeOutput(shape, x.dtype);
-  const to = backend.typedArrayFromHeap(out);
-  if (to.length === 0) return out;
-  const from = backend.typedArrayFromHeap(x);
-  // The input fills the end of the result, and each axis then unfolds to the left of what follows it.
-  to.set(from, to.length - from.length);
-  let length = from.length;
-  for (let axis = shape.length - 1; axis >= 0; axis--) {
-    const times = reps[axis]!;
-    if (times === 1) continue;
-    const block = util.sizeFromShape(shape.slice(axis + 1)) * x.shape[axis]!;
-    const blocks = length / block;
-    const grown = length * times;
-    for (let b = 0; b < blocks; b++) {
-      const source = to.length - length + b * block;
-      const target = to.length - grown + b * block * times;
-      to.copyWithin(target, source, source + block);
-      for (let done = 1; done < times; ) {
-        const copies = Math.min(done, times - done);
-        to.copyWithin(target + done * block, target, target + copies * block);
-        done += copies;
-      }
-    }
-    length = grown;
-  }
-  return out;
-}
-
 interface StridedSliceAttributes {
   readonly begin: number[];
   readonly end: number[];
@@ -239,55 +152,11 @@ function stridedSlice(
   return out;
 }
 
-interface TransposeAttributes {
-  readonly perm: number[];
-}
-
-/** A permutation that only exchanges two neighbouring groups of axes, the last of them at the end, swaps matrices. */
-function asMatrices(shape: number[], perm: number[]) {
-  const axes = perm.filter((axis) => shape[axis] !== 1);
-  const sorted = [...axes].sort((p, q) => p - q);
-  let same = 0;
-  while (same < axes.length && axes[same] === sorted[same]) same++;
-  const rest = axes.slice(same);
-  const before = sorted.slice(same);
-  const cut = before.indexOf(rest[0]!);
-  if (cut <= 0 || rest.some((axis, i) => axis !== before[(i + cut) % before.length])) return;
-  const size = (list: number[]) => util.sizeFromShape(list.map((axis) => shape[axis]!));
-  return {
-    count: size(sorted.slice(0, same)),
-    rows: size(before.slice(0, cut)),
-    columns: size(before.slice(cut)),
-  };
-}
-
-function transpose(
-  args: KernelArguments<TransposeAttributes>,
-  original: Original<TransposeAttributes>,
-) {
-  const { backend } = args;
-  const x = args.inputs.x!;
-  const { perm } = args.attrs;
-  const matrices = hasWords(x) && util.sizeFromShape(x.shape) > 0 && asMatrices(x.shape, perm);
-  if (!matrices) return original(args);
-  const { count, rows, columns } = matrices;
-  const out = backend.makeOutput(
-    perm.map((axis) => x.shape[axis]!),
-    x.dtype,
-  );
-  const [from, to] = [addressOf(backend, x) / 4, addressOf(backend, out) / 4];
-  transposeMatrices(heapWords(backend), from, to, count, rows, columns);
-  return out;
-}
-
 /** The kernels of this file, to be registered after tfjs's own. */
-export const layoutKernels = (): KernelConfig[] => [
+export const sliceKernels = (): KernelConfig[] => [
   overriddenKernel('Identity', identity),
   overriddenKernel<SliceAttributes>('Slice', slice),
   overriddenKernel<SplitAttributes>('SplitV', splitV),
   overriddenKernel<{ axis: number }>('Unpack', unpack),
-  overriddenKernel<GatherAttributes>('GatherV2', gather),
-  overriddenKernel<{ reps: number[] }>('Tile', tile),
-  overriddenKernel<TransposeAttributes>('Transpose', transpose),
   overriddenKernel<StridedSliceAttributes>('StridedSlice', stridedSlice),
 ];
