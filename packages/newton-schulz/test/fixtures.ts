@@ -109,16 +109,17 @@ const coefficients: Adapter = (context) =>
 /** `X_<preset>_<input>`, `best_restarts_<preset>_<count>`, `stability_<preset>_single_restart_<i>to<j>` */
 const presetsGram: Adapter = (context) => {
   const { params } = context;
+  const named = (preset: string) =>
+    /^pe\d+$/.test(preset) ? 'polarExpress' : scheduleNamed(preset);
   const rows = (preset: string): readonly CoefficientRow[] =>
-    params[preset] ?? SCHEDULES[scheduleNamed(preset)].coefficients;
+    params[preset] ?? SCHEDULES[named(preset)].coefficients;
   const schedule = (preset: string): OrthogonalizeOptions => {
     const shared = { epsilon: params.eps?.[preset] ?? 1e-7, epsilonMode: 'add' as const };
     const table = params[preset];
     if (table) return { ...shared, coefficients: table };
-    const safety = params[`${preset}_norm_factor`];
-    return /^pe\d+$/.test(preset)
-      ? { ...shared, method: 'polarExpress', safety: safety ?? Number(preset.slice(2)) / 100 }
-      : { ...shared, method: scheduleNamed(preset) };
+    const percent = /^pe(?<percent>\d+)$/.exec(preset)?.groups?.percent;
+    const safety = params[`${preset}_norm_factor`] ?? (percent && Number(percent) / 100);
+    return { ...shared, method: named(preset), ...(safety && { safety }) };
   };
   return each(context, (name) => {
     if (name.startsWith('best_restarts_')) {
