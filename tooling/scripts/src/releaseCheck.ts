@@ -8,6 +8,8 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { CHROMIUM_MISSING, chromium } from '@orth/harness/softwareGpu';
+import { launchChromium, openVitePage } from '@orth/harness/vitePage';
 import { exampleScripts } from './readmeExamples.js';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '../../..');
@@ -22,15 +24,18 @@ interface Package {
 let passed = 0;
 let failed = 0;
 
-/** Runs a command as one check; its output is shown only when it fails. */
-function check(name: string, cwd: string, command: string, args: string[]): boolean {
-  const { status, stdout, stderr, error } = spawnSync(command, args, { cwd, encoding: 'utf8' });
-  const ok = status === 0;
+function report(name: string, ok: boolean, complaint: string): boolean {
   if (ok) passed++;
   else failed++;
   console.log(`${ok ? 'ok' : 'FAIL'} ${name}`);
-  if (!ok) console.log(`${stdout ?? ''}${stderr ?? ''}${error?.message ?? ''}`);
+  if (!ok) console.log(complaint);
   return ok;
+}
+
+/** Runs a command as one check; its output is shown only when it fails. */
+function check(name: string, cwd: string, command: string, args: string[]): boolean {
+  const { status, stdout, stderr, error } = spawnSync(command, args, { cwd, encoding: 'utf8' });
+  return report(name, status === 0, `${stdout ?? ''}${stderr ?? ''}${error?.message ?? ''}`);
 }
 
 function packAll(): Package[] {
@@ -148,6 +153,37 @@ function checkTypes(folder: string, packages: Package[]): void {
   }
 }
 
+/** Trains a model with the packed packages in a page of Vite, from its dev server and as a production build. */
+async function checkBrowser(folder: string): Promise<void> {
+  const page = `
+    import { useBackend } from '@orth/backend';
+    import { Muon } from '@orth/muon';
+    import { matMul, mean, ones, square, tidy, variable } from '@tensorflow/tfjs-core';
+    globalThis.result = (async () => {
+      const { name } = await useBackend('wasm');
+      const w = variable(ones([8, 8]));
+      const optimizer = new Muon({ learningRate: 0.1 });
+      const loss = () => mean(square(matMul(ones([8, 8]), w)));
+      const [before] = await tidy(loss).data();
+      for (let step = 0; step < 5; step++) optimizer.minimize(loss, false, [w]);
+      const [after] = await tidy(loss).data();
+      return { name, learned: after < before };
+    })().catch((error) => ({ error: String(error) }));`;
+  writeFileSync(join(folder, 'index.html'), '<script type="module" src="/page.js"></script>');
+  writeFileSync(join(folder, 'page.js'), page);
+  const browser = await launchChromium();
+  try {
+    for (const mode of ['dev', 'build'] as const) {
+      const { result, complaints } = await openVitePage(browser, folder, { mode });
+      const { name, learned } = result as { name?: string; learned?: boolean };
+      const ok = name === 'wasm' && learned === true && complaints.length === 0;
+      report(`a page of Vite, ${mode}`, ok, `${JSON.stringify(result)} ${complaints.join('\n')}`);
+    }
+  } finally {
+    await browser.close();
+  }
+}
+
 /** pnpm links only what a package declares: an undeclared import fails here, and no optional peer may appear. */
 function checkStrictProject(folder: string, packages: Package[]): void {
   const overrides = packages
@@ -166,9 +202,7 @@ function checkStrictProject(folder: string, packages: Package[]): void {
   const optional = installed.filter((name) =>
     /^(webgpu|@tensorflow\+tfjs-node(-gpu)?)@/.test(name),
   );
-  if (optional.length > 0) failed++;
-  else passed++;
-  console.log(`${optional.length > 0 ? 'FAIL' : 'ok'} no optional peer is installed ${optional}`);
+  report('no optional peer is installed', optional.length === 0, optional.join(', '));
 }
 
 try {
@@ -178,6 +212,8 @@ try {
   if (check('install with npm', consumer, 'npm', ['install', '--no-audit', '--no-fund'])) {
     checkRuntime(consumer, packages);
     checkTypes(consumer, packages);
+    if (await chromium()) await checkBrowser(consumer);
+    else console.log(CHROMIUM_MISSING);
   }
   checkStrictProject(makeConsumer('strict', packages), packages);
 } finally {
