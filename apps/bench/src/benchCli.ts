@@ -16,6 +16,7 @@ interface Options {
   readonly json?: string;
   readonly list?: boolean;
   readonly quick?: boolean;
+  readonly threads?: string;
 }
 
 /** Folders the command reads: file URLs. */
@@ -101,6 +102,7 @@ export async function benchCommand(
     .option('--quick', 'fewer and smaller cases, fewer samples')
     .option('--json <file>', 'also write everything to a JSON file')
     .option('--backend <name>', 'tfjs backend', 'auto')
+    .option('--threads <count>', 'threads of the backend; default: its own choice')
     .option('--list', 'list the benches and end');
   return runCommand(command, argv, streams, async (names: string[], options: Options) => {
     const all = await discover<Bench>(folders.benches, 'bench');
@@ -110,7 +112,7 @@ export async function benchCommand(
       streams.stdout.write(`${formatTable(['name', 'what'], rows)}\n`);
       return 0;
     }
-    const { name: backend, threads = 1 } = await selectBackend(options.backend);
+    const { name: backend, threads = 1 } = await selectBackend(options.backend, options.threads);
     const machine = describeMachine();
     streams.stdout.write(`${formatMachine(machine)}\n\n`);
     const python = new PythonPeers(folders.peers);

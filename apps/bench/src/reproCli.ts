@@ -15,6 +15,7 @@ interface Options {
   readonly json?: string;
   readonly list?: boolean;
   readonly quick?: boolean;
+  readonly threads?: string;
   readonly seeds: string;
 }
 
@@ -88,6 +89,7 @@ export async function reproCommand(
     .option('--seeds <count>', `seeds, ${FEWEST_SEEDS} or more`, String(FEWEST_SEEDS))
     .option('--json <file>', 'also write everything to a JSON file')
     .option('--backend <name>', 'tfjs backend', 'auto')
+    .option('--threads <count>', 'threads of the backend; default: its own choice')
     .option('--list', 'list the systems and end');
   return runCommand(command, argv, streams, async (names: string[], options: Options) => {
     const all = await discover<Repro>(repros, 'repro');
@@ -98,7 +100,7 @@ export async function reproCommand(
       streams.stdout.write(`${formatTable(['system', 'what'], rows)}\n`);
       return 0;
     }
-    const { name: backend } = await selectBackend(options.backend);
+    const { name: backend } = await selectBackend(options.backend, options.threads);
     const machine = describeMachine();
     streams.stdout.write(`${formatMachine(machine)}\n\n`);
     const progress = createProgress(streams.stderr);

@@ -36,6 +36,12 @@ describe('bench command', () => {
     expect(err).toContain("unknown option '--fast'");
   });
 
+  it('refuses threads that cannot be', async () => {
+    const { code, err } = await bench(['--threads', 'many']);
+    expect(code).toBe(2);
+    expect(err).toBe('pnpm bench: --threads must be an integer >= 1, got "many"\n');
+  });
+
   it('refuses a backend that is not there', async () => {
     const { code, err } = await bench(['--backend', 'abacus']);
     expect(code).toBe(1);

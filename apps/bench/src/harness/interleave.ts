@@ -69,10 +69,10 @@ async function warmUp(contestant: Contestant, policy: TimingPolicy): Promise<num
     if (last >= policy.warmUpTime) break;
   }
   let runs = repeatsFor(policy.sampleTime, last);
-  // One execution is too short for the clock, and faster once compiled: measure the sample itself.
+  // One execution may be too short for the clock, and is faster once compiled: measure the sample itself.
   for (let attempt = 0; attempt < 3 && runs > 1; attempt++) {
     const time = await contestant.time(runs);
-    if (time >= policy.sampleTime / 2) break;
+    if (time >= policy.sampleTime / 2 && time <= policy.sampleTime * 2) break;
     runs = repeatsFor(policy.sampleTime, time / runs);
   }
   return runs;
