@@ -37,6 +37,8 @@ function stopOnInterrupt(): AbortSignal {
 }
 
 async function startBackend(name: string): Promise<BackendInfo> {
+  // Not webgpu for 'auto': steps this small wait for their launches on a GPU.
+  if (name === 'auto' || name === 'node') await import('@orth/backend-node');
   if (name === 'webgpu') await import('@orth/backend-webgpu');
   return useBackend(name);
 }

@@ -10,9 +10,15 @@ export const formatLoss = (loss: number | null): string => loss?.toFixed(3) ?? A
 export function formatSeconds(seconds: number | null): string {
   if (seconds === null || !Number.isFinite(seconds)) return ABSENT;
   if (seconds < 1) return `${Math.round(1000 * seconds)} ms`;
-  if (seconds < 60) return `${seconds.toFixed(1)} s`;
+  if (seconds < 59.95) return `${seconds.toFixed(1)} s`;
   const whole = Math.round(seconds);
   return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, '0')} min`;
+}
+
+/** An estimate: whole seconds, `42 s` or `3:05 min`. */
+export function formatTimeLeft(seconds: number | null): string {
+  if (seconds === null || !Number.isFinite(seconds)) return ABSENT;
+  return seconds < 59.5 ? `${Math.round(seconds)} s` : formatSeconds(seconds);
 }
 
 /** `912 B`, `3.7 MB`; 1 MB is 10⁶ bytes. */

@@ -24,7 +24,7 @@ export interface OptimizerEntry {
   create(learningRate: ScheduleFunction): RaceOptimizer;
 }
 
-const SWEEP = [0.001, 0.002, 0.004, 0.008, 0.016, 0.032];
+const SWEEP = [0.001, 0.002, 0.004, 0.008, 0.016];
 /** As GPTs are trained: a shorter memory of the second moment than Adam's 0.999. */
 const ADAM = { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1 };
 

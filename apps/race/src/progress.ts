@@ -1,6 +1,6 @@
 /** What a person sees while the race runs: bars on a terminal, one line every few seconds elsewhere. */
 import { MultiBar, type SingleBar } from 'cli-progress';
-import { formatCount, formatLoss, formatSeconds } from './format.js';
+import { formatCount, formatLoss, formatTimeLeft } from './format.js';
 import { OPTIMIZERS, type OptimizerName } from './optimizers.js';
 import type { RaceEvent } from './race.js';
 import { type History, lastValidationLoss, recentTrainLoss } from './result.js';
@@ -82,7 +82,7 @@ function barsOn(stream: NodeJS.WriteStream): Progress {
         loss: event.kind === 'diverged' ? 'diverged' : formatLoss(recentTrainLoss(history)),
         validation: formatLoss(lastValidationLoss(history)),
         speed: formatCount(tokensPerSecond(history, perStep)),
-        left: formatSeconds(clock?.left(step) ?? null),
+        left: formatTimeLeft(clock?.left(step) ?? null),
       });
     },
     stop: () => multi.stop(),
@@ -102,7 +102,7 @@ function linesOn(stream: NodeJS.WritableStream): Progress {
       const speed = formatCount(tokensPerSecond(history, tokens(rest)));
       return `${OPTIMIZERS[name].label} ${losses} ${speed} tokens/s`;
     });
-    const left = formatSeconds(clock?.left(step) ?? null);
+    const left = formatTimeLeft(clock?.left(step) ?? null);
     stream.write(`step ${step}/${steps} · ${parts.join(' · ')} · ${left} left\n`);
   };
 

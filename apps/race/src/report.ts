@@ -4,7 +4,7 @@ import { formatCount, formatLoss } from './format.js';
 import { REPORT_STYLE } from './reportStyle.js';
 import type { RaceResult } from './result.js';
 import { describeShape } from './settings.js';
-import { ranking, tableColumns, tableRow, verdict } from './summary.js';
+import { COLUMNS, ranking, tableCaption, tableRow, verdict } from './summary.js';
 
 const escapeHtml = (text: string) =>
   text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;');
@@ -12,7 +12,7 @@ const escapeHtml = (text: string) =>
 const key = (index: number) => `<span class="key" style="--color: var(--series-${index})"></span>`;
 
 function table(result: RaceResult): string {
-  const head = tableColumns(result).map((name) => `<th scope="col">${escapeHtml(name)}</th>`);
+  const head = COLUMNS.map(({ long }) => `<th scope="col">${long}</th>`);
   const best = ranking(result)[0];
   const rows = result.contestants.map((contestant, i) => {
     const [label, ...cells] = tableRow(contestant).map(escapeHtml);
@@ -20,7 +20,7 @@ function table(result: RaceResult): string {
     const rest = cells.map((cell) => `<td>${cell}</td>`).join('');
     return `<tr${contestant === best ? ' class="best"' : ''}>${first}${rest}</tr>`;
   });
-  return `<div class="scroll"><table><thead><tr>${head.join('')}</tr></thead><tbody>${rows.join('')}</tbody></table></div>`;
+  return `<div class="scroll"><table><thead><tr>${head.join('')}</tr></thead><tbody>${rows.join('')}</tbody></table></div><p class="note">${tableCaption(result)}</p>`;
 }
 
 function samples({ contestants }: RaceResult): string {
@@ -101,7 +101,7 @@ export function renderReport(result: RaceResult): string {
 <p class="lead">${escapeHtml(verdict(result))}</p>
 </header>
 <section>
-<p class="legend">${legend.join('')}<span class="note">thick: validation · thin: training, smoothed · dashed: target</span></p>
+<p class="legend">${legend.join('')}<span class="what">thick: validation · thin: training, smoothed · dashed: target</span></p>
 <div class="pair">
 <figure>${lossChart(result, 'step')}</figure>
 <figure>${lossChart(result, 'seconds')}</figure>

@@ -26,7 +26,8 @@ figure svg { display: block; width: 100%; height: auto; overflow: visible; }
 figcaption { font-weight: 600; margin-bottom: .4rem; }
 blockquote { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; font-family: Georgia, "Times New Roman", serif; }
 .legend { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; margin: 0 0 .8rem; font-weight: 600; }
-.legend .note { font-weight: 400; color: var(--soft); }
+.legend .what { font-weight: 400; color: var(--soft); }
+.note { margin: .5rem 0 0; color: var(--soft); font-size: .9rem; }
 .key { display: inline-block; width: .75em; height: .75em; margin-right: .45em; border-radius: 50%; background: var(--color); }
 .scroll { overflow-x: auto; border: 1px solid var(--line); border-radius: 10px; background: var(--card); }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }

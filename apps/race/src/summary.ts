@@ -2,22 +2,27 @@
 import { ABSENT, formatBytes, formatLoss, formatSeconds } from './format.js';
 import { type ContestantResult, firstAtOrBelow, type RaceResult } from './result.js';
 
-/** Column names of {@link tableRow}. */
-export function tableColumns({ targetLoss }: RaceResult): string[] {
-  const target = formatLoss(targetLoss);
-  return [
-    'optimiser',
-    'validation loss',
-    'train loss',
-    `steps to ${target}`,
-    `time to ${target}`,
-    'ms/step',
-    'state',
-    'peak rate',
-  ];
+/** Column names of {@link tableRow}: short ones fit a terminal, whose table says below what they mean. */
+export const COLUMNS = [
+  { short: 'optimiser', long: 'optimiser' },
+  { short: 'val loss', long: 'validation loss' },
+  { short: 'train loss', long: 'training loss' },
+  { short: 'steps', long: 'steps to target' },
+  { short: 'time', long: 'time to target' },
+  { short: 'ms/step', long: 'ms/step' },
+  { short: 'state', long: 'optimiser state' },
+  { short: 'rate', long: 'peak rate' },
+] as const;
+
+/** What the table's losses, steps and times are. */
+export function tableCaption({ targetLoss, targetGiven }: RaceResult): string {
+  const units = 'Losses in nats per byte';
+  if (targetLoss === null) return `${units}.`;
+  const origin = targetGiven ? '' : ', the worst final validation loss';
+  return `${units}; steps and time of training until validation loss ${formatLoss(targetLoss)}${origin}.`;
 }
 
-/** One contestant's row, as texts in the order of {@link tableColumns}. */
+/** One contestant's row, as texts in the order of {@link COLUMNS}. */
 export function tableRow(contestant: ContestantResult): string[] {
   const { label, learningRate, divergedAt, millisecondsPerStep, stepsToTarget } = contestant;
   const diverged = divergedAt === null ? undefined : `diverged at step ${divergedAt}`;
@@ -52,5 +57,5 @@ export function verdict(result: RaceResult): string {
   const secondSeconds = second.seconds.at(-1);
   if (!reached || !secondSeconds || reached.step === 0) return ahead;
   const time = (reached.seconds / secondSeconds).toFixed(2);
-  return `${ahead} It had ${second.label}'s final loss after ${reached.step} steps, in ${time} of the time.`;
+  return `${ahead} It reached ${second.label}'s final loss after ${reached.step} steps, in ${time} times its time.`;
 }

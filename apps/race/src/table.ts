@@ -3,11 +3,11 @@ import { Table } from 'console-table-printer';
 import pc from 'picocolors';
 import { oneLine } from './format.js';
 import type { RaceResult } from './result.js';
-import { ranking, tableColumns, tableRow, verdict } from './summary.js';
+import { COLUMNS, ranking, tableCaption, tableRow, verdict } from './summary.js';
 
 /** Renders the table; the best row is green where colours are on. */
 export function renderTable(result: RaceResult): string {
-  const columns = tableColumns(result);
+  const columns = COLUMNS.map(({ short }) => short);
   const table = new Table({
     columns: columns.map((name, i) => ({ name, alignment: i === 0 ? 'left' : 'right' })),
     shouldDisableColors: !pc.isColorSupported,
@@ -26,5 +26,6 @@ export function renderResult(result: RaceResult): string {
   const samples = result.contestants
     .filter(({ sample }) => sample !== '')
     .map(({ label, sample }) => `${pc.bold(label)} writes: ${pc.dim(oneLine(sample))}`);
-  return [renderTable(result), verdict(result), ...samples].join('\n\n');
+  const table = `${renderTable(result)}\n${pc.dim(tableCaption(result))}`;
+  return [table, verdict(result), ...samples].join('\n\n');
 }

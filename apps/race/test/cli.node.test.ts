@@ -53,7 +53,7 @@ test('a race equals one that was stopped by Ctrl-C and resumed in a new process,
   const [stopped, unbroken] = await Promise.all([ended, run(...args, whole, '--json')]);
   expect(stopped.code).toBe(130);
   expect(stopped.stderr).toMatch(/stopped at step \d+ of 120; go on with: .* --resume --output/);
-  expect(stopped.stdout).toContain('validation loss');
+  expect(stopped.stdout).toContain('val loss');
   expect(existsSync(join(parts, 'report.html'))).toBe(true);
   const checkpoint = await readCheckpoint(parts);
   expect(checkpoint.step).toBeGreaterThanOrEqual(50);

@@ -83,7 +83,7 @@ test('has table, settings, samples and backend', () => {
 
 test('says who is ahead and how much sooner', () => {
   expect(verdict(result)).toBe(
-    "After 40 steps Muon is ahead of AdamW by 0.200 nats per byte. It had AdamW's final loss after 20 steps, in 0.50 of the time.",
+    "After 40 steps Muon is ahead of AdamW by 0.200 nats per byte. It reached AdamW's final loss after 20 steps, in 0.50 times its time.",
   );
 });
 
