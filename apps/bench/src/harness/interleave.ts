@@ -59,33 +59,35 @@ const summarize = (samples: number[]): Timing => ({
   samples,
 });
 
-/** Warms a contestant up and finds how many executions a sample needs. */
-async function warmUp(contestant: Contestant, policy: TimingPolicy): Promise<number> {
-  let spent = 0;
-  let last = 0;
-  for (let run = 0; spent < policy.warmUpTime || run < policy.warmUpRuns; run++) {
-    last = await contestant.time(1);
-    spent += last;
-    if (last >= policy.warmUpTime) break;
-  }
-  let runs = repeatsFor(policy.sampleTime, last);
-  // One execution may be too short for the clock, and is faster once compiled: measure the sample itself.
-  for (let attempt = 0; attempt < 3 && runs > 1; attempt++) {
-    const time = await contestant.time(runs);
-    if (time >= policy.sampleTime / 2 && time <= policy.sampleTime * 2) break;
-    runs = repeatsFor(policy.sampleTime, time / runs);
-  }
-  return runs;
+async function timeOf(contestant: Contestant, runs: number): Promise<number> {
+  const time = await contestant.time(runs);
+  if (time >= 0) return time;
+  throw new RangeError(`interleave: ${contestant.name} reported ${time} ms`);
 }
 
-const repeatsFor = (sampleTime: number, each: number) =>
-  Math.max(1, Math.round(sampleTime / Math.max(each, 1e-5)));
+/**
+ * Warms a contestant up and finds how many executions a sample needs. Ever more at a time: tiny ones would otherwise take
+ * ten times longer around the clock than within it.
+ */
+async function warmUp(contestant: Contestant, policy: TimingPolicy): Promise<number> {
+  const { warmUpTime, warmUpRuns, sampleTime } = policy;
+  let spent = 0;
+  let done = 0;
+  for (let runs = 1; ; ) {
+    const time = await timeOf(contestant, runs);
+    spent += time;
+    done += runs;
+    const warm = spent >= warmUpTime && done >= warmUpRuns;
+    if (warm || time >= warmUpTime) return Math.max(1, Math.round((sampleTime * runs) / time));
+    if (time < sampleTime) runs *= 2;
+  }
+}
 
 /**
  * Times two contestants in turn, A B A B …, so that a machine that slows down or speeds up meanwhile does so for both.
  *
  * @returns medians over equally many samples of each
- * @throws RangeError if a contestant reports a time that is not a positive number
+ * @throws RangeError if a contestant reports a time that is no number
  */
 export async function interleave(
   a: Contestant,
@@ -103,10 +105,7 @@ export async function interleave(
   };
   while (!enough()) {
     for (const [i, contestant] of contestants.entries()) {
-      const time = await contestant.time(runs[i]!);
-      if (!(time > 0)) {
-        throw new RangeError(`interleave: ${contestant.name} reported ${time} ms`);
-      }
+      const time = await timeOf(contestant, runs[i]!);
       spent[i]! += time;
       samples[i]!.push(time / runs[i]!);
       if (policy.pause > 0) await sleep(policy.pause);
