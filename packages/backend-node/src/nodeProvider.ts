@@ -19,8 +19,10 @@ import { describeCpu } from './describeCpu.js';
 import { registerNewtonSchulz } from './fused/newtonSchulz.js';
 import { guardAllocations, type HeapBackend } from './heap.js';
 import { conv2dKernels } from './kernels/conv2d.js';
+import { elementwiseKernels } from './kernels/elementwise.js';
 import { BACKEND } from './kernels/kernel.js';
 import { matMulKernels } from './kernels/matMul.js';
+import { reduceKernels } from './kernels/reduce.js';
 import { type Foreign, openForeign } from './native/foreign.js';
 import { locateOnnxRuntime } from './native/locate.js';
 import { type OnnxRuntime, openOnnxRuntime } from './native/onnxRuntime.js';
@@ -31,6 +33,8 @@ import { current } from './runtime.js';
 
 /** Above this, the threads of one product wait for each other longer than they work. */
 const MOST_THREADS = 16;
+
+const FAMILIES = [matMulKernels, conv2dKernels, elementwiseKernels, reduceKernels];
 
 /** Kernels of tfjs's wasm backend and ours, on one heap, with the heavy ones native. */
 export const nodeProvider: BackendProvider = {
@@ -107,7 +111,7 @@ function registerOnHeap(heap: HeapBackend): void {
   shareDisposal(heap);
   for (const { kernelName } of getKernelsForBackend(BACKEND)) unregisterKernel(kernelName, BACKEND);
   copyRegisteredKernels('wasm', BACKEND);
-  for (const config of [...matMulKernels(), ...conv2dKernels()]) {
+  for (const config of FAMILIES.flatMap((family) => family())) {
     unregisterKernel(config.kernelName, BACKEND);
     registerKernel(config);
   }

@@ -1,4 +1,4 @@
-import type { OnnxGraph, OnnxNode } from '../native/onnxModel.js';
+import type { OnnxConstant, OnnxGraph, OnnxNode } from '../native/onnxModel.js';
 
 /** tfjs's fused activations. */
 export type Activation = 'linear' | 'relu' | 'relu6' | 'elu' | 'sigmoid' | 'prelu' | 'leakyrelu';
@@ -14,10 +14,20 @@ export interface Epilogue {
 /** The product as it is. */
 export const NO_EPILOGUE: Epilogue = { bias: false, activation: 'linear', alpha: 0 };
 
+const scalar = (name: string, value: number): OnnxConstant => ({
+  name,
+  type: 'float32',
+  data: [value],
+});
+
+const CONSTANTS: Partial<Record<Activation, readonly OnnxConstant[]>> = {
+  relu6: [scalar('zero', 0), scalar('six', 6)],
+  sigmoid: [scalar('one', 1)],
+};
+
 const SIMPLE: Partial<Record<Activation, string>> = {
   relu: 'Relu',
   elu: 'Elu',
-  sigmoid: 'Sigmoid',
 };
 
 /** Distinguishes programs by their epilogue. */
@@ -41,6 +51,11 @@ export function withEpilogue(graph: OnnxGraph, epilogue: Epilogue): OnnxGraph {
   if (bias) steps.push({ operator: 'Add', further: ['bias'] });
   const simple = SIMPLE[activation];
   if (simple) steps.push({ operator: simple });
+  // ONNX Runtime's own sigmoid loses all digits below −15.
+  if (activation === 'sigmoid') {
+    steps.push({ operator: 'Neg' }, { operator: 'Exp' });
+    steps.push({ operator: 'Add', further: ['one'] }, { operator: 'Reciprocal' });
+  }
   if (activation === 'relu6') steps.push({ operator: 'Clip', further: ['zero', 'six'] });
   if (activation === 'prelu') steps.push({ operator: 'PRelu', further: ['slope'] });
   if (activation === 'leakyrelu') {
@@ -59,14 +74,6 @@ export function withEpilogue(graph: OnnxGraph, epilogue: Epilogue): OnnxGraph {
     ],
     outputs: [steps.length > 0 ? 'y' : 'product'],
     nodes: [...graph.nodes, ...nodes],
-    constants: [
-      ...(graph.constants ?? []),
-      ...(activation === 'relu6'
-        ? [
-            { name: 'zero', type: 'float32' as const, data: [0] },
-            { name: 'six', type: 'float32' as const, data: [6] },
-          ]
-        : []),
-    ],
+    constants: [...(graph.constants ?? []), ...(CONSTANTS[activation] ?? [])],
   };
 }

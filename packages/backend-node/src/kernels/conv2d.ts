@@ -3,13 +3,13 @@
  * many images as keep the gathered pixels in the cache.
  */
 import { backend_util, type KernelConfig, type TensorInfo } from '@tensorflow/tfjs-core';
-import { type HeapBackend, heapAddress, offsetOf } from '../heap.js';
+import type { HeapBackend } from '../heap.js';
 import type { Operand } from '../native/program.js';
-import { nativeRuntime } from '../runtime.js';
 import { type Activation, type Epilogue, epilogueKey, NO_EPILOGUE } from './activation.js';
 import { filterGradient, gatherProduct, scatterProduct, swapChannels } from './convGraphs.js';
 import { type KernelArguments, type NodeKernel, nativeKernel } from './kernel.js';
 import { multiply } from './matMul.js';
+import { operandsOf } from './operands.js';
 import { backwardTaps, forwardTaps, type Geometry, scatterTaps, type Taps } from './taps.js';
 
 type Info = backend_util.Conv2DInfo;
@@ -112,26 +112,18 @@ function cachedTaps(kind: string, info: Info, make: (geometry: Geometry) => Taps
 
 let zeroRows = new Float32Array(new ArrayBuffer(4096));
 
-/** Addresses for one kernel: tensors on the heap, and arrays of ours. */
+/** {@link operandsOf} with what convolutions add: lists of indices and rows of zeros. */
 function operands(backend: HeapBackend) {
-  const { foreign, onnx } = nativeRuntime();
-  const base = heapAddress(foreign, backend);
+  const all = operandsOf(backend);
   return {
-    onnx,
-    tensor: (info: TensorInfo, shape: readonly number[] = info.shape, skip = 0): Operand => ({
-      address: base + offsetOf(backend, info) + 4 * skip,
-      shape,
-    }),
-    indices: ({ indices, rows, columns }: Taps): Operand => ({
-      address: foreign.addressOf(indices.buffer),
-      shape: [rows, columns],
-    }),
+    ...all,
+    indices: ({ indices, rows, columns }: Taps): Operand => all.array(indices, [rows, columns]),
     /** Rows of zeros, one for each of `images`. */
     zeros(images: number, channels: number): Operand {
       if (zeroRows.length < images * channels) {
         zeroRows = new Float32Array(new ArrayBuffer(8 * images * channels));
       }
-      return { address: foreign.addressOf(zeroRows.buffer), shape: [images, 1, channels] };
+      return all.array(zeroRows, [images, 1, channels]);
     },
   };
 }
@@ -311,19 +303,18 @@ function inputGradientByScatter(
 ): void {
   const list = cachedTaps('scatter', info, scatterTaps);
   const { inChannels: channels, outChannels } = info;
-  const { onnx, tensor, indices, zeros } = operands(backend);
+  const { onnx, tensor, array, indices, zeros } = operands(backend);
   const program = onnx.program(`scatter${list.padded}`, () => scatterProduct(list.padded));
   const taps = info.filterHeight * info.filterWidth;
   const outPixels = info.outHeight * info.outWidth;
   const shape = new BigInt64Array(new ArrayBuffer(64), 0, 3);
-  const { foreign } = nativeRuntime();
   forChunks(info.batchSize, outPixels * taps * channels, (first, count) => {
     shape.set([count, outPixels * taps, channels].map(BigInt));
     program(
       [
         tensor(dy, [count, outPixels, outChannels], first * outPixels * outChannels),
         tensor(filter, [taps * channels, outChannels]),
-        { address: foreign.addressOf(shape.buffer), shape: [3] },
+        array(shape, [3]),
         indices(list),
         ...(list.padded ? [zeros(count, channels)] : []),
       ],
