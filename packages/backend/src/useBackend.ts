@@ -3,6 +3,7 @@ import { checkInteger, checkOptions } from './checks.js';
 import { BackendUnavailableError, type RejectedBackend } from './errors.js';
 import { fusedKernelNames } from './fusedOp.js';
 import { globalRegistry } from './globalRegistry.js';
+import { registerGradients } from './gradients/register.js';
 import { type BackendDetails, providers } from './provider.js';
 
 /** A backend's name; other names work when tfjs or a provider knows them. */
@@ -126,7 +127,11 @@ async function start(
   const details = provider
     ? await provider.start(request)
     : { library: 'a backend registered with tfjs', version: 'unknown', device: 'unknown' };
-  if (await setBackend(name).catch(() => false)) return details;
+  if (await setBackend(name).catch(() => false)) {
+    // Importing all of `@tensorflow/tfjs` after this package has put tfjs's own gradients back.
+    registerGradients();
+    return details;
+  }
   // A failed switch leaves tfjs with the name of a backend that does not run.
   if (former) await setBackend(former);
   else Object.assign(engine(), { backendName: former });

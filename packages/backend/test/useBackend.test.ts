@@ -8,9 +8,12 @@ import {
 } from '@orth/backend';
 import { MathBackendCPU } from '@tensorflow/tfjs-backend-cpu';
 import {
+  type GradConfig,
   getBackend,
+  getGradient,
   type KernelBackend,
   ones,
+  registerGradient,
   registerBackend as registerWithTfjs,
   removeBackend,
   setBackend,
@@ -217,4 +220,18 @@ test('wasm and cpu tell their library, version and device', async () => {
     device: 'CPU, WebAssembly SIMD, one thread (tfjs has no threads in Node)',
     threads: 1,
   });
+});
+
+test("puts our gradients back when tfjs's own were registered over them", async () => {
+  const ours = getGradient('Multiply');
+  const tfjs: GradConfig = {
+    ...ours,
+    gradFunc: (dy, saved, attrs) => ours.gradFunc(dy, saved, attrs),
+  };
+  registerGradient(tfjs);
+  await useBackend(home);
+  const back = getGradient('Multiply');
+  expect(back).not.toBe(tfjs);
+  await useBackend(home);
+  expect(getGradient('Multiply')).toBe(back);
 });
