@@ -71,7 +71,7 @@ function resolve(caller: string, options: object, defaults = DEFAULTS): DctAdamW
  * for what they leave out, for hidden matrices, and plain AdamW for everything else.
  *
  * State of a matrix: `2 · rank · long` numbers and `rank` indices, and for error feedback one number a weight, or 4 or 8
- * bits a weight and two numbers a row. All layers with equal shorter sides share one table of `side²` numbers, which
+ * bits a weight (in words of which three quarters are used) and two numbers a row. All layers with equal shorter sides share one table of `side²` numbers, which
  * belongs to the optimizer. Without error feedback or rotation quality falls a good deal. Routing, groups, schedules and
  * checkpoints are those of `Muon`.
  *

@@ -5,24 +5,21 @@ import {
   concat,
   div,
   floor,
-  floorDiv,
   greater,
-  greaterEqual,
-  less,
   max,
   min,
   mul,
   pad,
   reshape,
-  scalar,
   slice,
   split,
   stack,
   sub,
+  sum,
   type Tensor,
+  tensor1d,
   tidy,
   where,
-  zerosLike,
 } from '@tensorflow/tfjs-core';
 
 /** Bits of a code. */
@@ -30,14 +27,17 @@ export type CodeBits = 4 | 8;
 
 /** Rows as small integers. */
 export interface QuantizedRows {
-  /** Codes packed into 32-bit words, `[…, words]` int32 with `words = wordsOf(m · n, bits)`. */
+  /** Codes packed into words of 24 bits, `[…, words]` int32: three codes of 8 bits a word, or six of 4. */
   readonly codes: Tensor;
   /** Least and greatest value of each row, `[…, m, 2]`. */
   readonly range: Tensor;
 }
 
+/** Bits of a word in use. WebGPU's kernels compute with int32 in float32, and there are no shifts: 24 bits are exact. */
+const WORD = 24;
+
 /** Words that `size` codes take. */
-export const wordsOf = (size: number, bits: CodeBits) => Math.ceil((size * bits) / 32);
+export const wordsOf = (size: number, bits: CodeBits) => Math.ceil((size * bits) / WORD);
 
 /**
  * Quantises each row of a matrix evenly between its least and greatest value:
@@ -97,50 +97,31 @@ export function dequantizeRows(
   });
 }
 
-/** `[b, size]` codes in float32 to `[b, words]` int32; the first code is the highest digit, which carries the sign. */
+/** `[b, size]` codes in float32 to `[b, words]` int32; the first code is the highest digit. */
 function pack(codes: Tensor, bits: CodeBits): Tensor {
   const [count, size] = codes.shape as [number, number];
-  const digits = 32 / bits;
+  const digits = WORD / bits;
   const words = wordsOf(size, bits);
   const padded = pad(codes, [
     [0, 0],
     [0, words * digits - size],
   ]);
-  const each = cast(reshape(padded, [count, words, digits]), 'int32');
-  let word = sub(digit(each, 0), scalar(2 ** (bits - 1), 'int32'));
-  for (let d = 1; d < digits; d++)
-    word = add(mul(word, scalar(2 ** bits, 'int32')), digit(each, d));
-  return word;
+  const weights = tensor1d(Array.from({ length: digits }, (_, d) => 2 ** (WORD - bits * (d + 1))));
+  return cast(sum(mul(reshape(padded, [count, words, digits]), weights), 2), 'int32');
 }
 
-function digit(codes: Tensor, d: number): Tensor {
-  const [count, words] = codes.shape as [number, number];
-  return reshape(slice(codes, [0, 0, d], [count, words, 1]), [count, words]);
-}
-
-/**
- * Inverse of {@link pack}, as float32. wasm and webgpu divide integers in float32, so a quotient may be off by one: its
- * remainder, computed exactly, tells.
- */
+/** Inverse of {@link pack}, as float32. */
 function unpack(words: Tensor, size: number, bits: CodeBits): Tensor {
   const [count, length] = words.shape as [number, number];
-  const digits = 32 / bits;
+  const digits = WORD / bits;
   const codes: Tensor[] = [];
-  let rest = words;
+  let rest: Tensor = cast(words, 'float32');
   for (let d = digits - 1; d > 0; d--) {
-    const base = scalar(2 ** (bits * d), 'int32');
-    const quotient = floorDiv(rest, base);
-    const remainder = sub(rest, mul(quotient, base));
-    const zero = zerosLike(remainder);
-    const correction = sub(
-      cast(greaterEqual(remainder, add(zero, base)), 'int32'),
-      cast(less(remainder, zero), 'int32'),
-    );
-    codes.push(add(quotient, correction));
-    rest = sub(remainder, mul(correction, base));
+    const base = 2 ** (bits * d);
+    const code = floor(mul(rest, 1 / base));
+    codes.push(code);
+    rest = sub(rest, mul(code, base));
   }
-  codes.push(rest);
-  codes[0] = add(codes[0]!, scalar(2 ** (bits - 1), 'int32'));
-  const flat = reshape(stack(codes, 2), [count, length * digits]);
-  return cast(slice(flat, [0, 0], [count, size]), 'float32');
+  const flat = reshape(stack([...codes, rest], 2), [count, length * digits]);
+  return slice(flat, [0, 0], [count, size]);
 }

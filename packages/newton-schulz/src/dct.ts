@@ -3,6 +3,7 @@ import {
   add,
   complex,
   gather,
+  getBackend,
   imag,
   matMul,
   mul,
@@ -31,8 +32,8 @@ export interface DctOptions {
   /** 2, or 3, its inverse. Default 2 */
   readonly type?: 2 | 3;
   /**
-   * `'matmul'` costs O(n²) a vector, `'fft'` O(n log n) for a power of two but in slow kernels; `'auto'` takes the
-   * product below n = 2048. Default `'auto'`
+   * `'matmul'` costs O(n²) a vector, `'fft'` O(n log n), where the backend's Fourier transform does (on webgpu and webgl
+   * it does not, and the product is taken). `'auto'` takes the product below n = 2048. Default `'auto'`
    */
   readonly transform?: DctTransform;
 }
@@ -40,10 +41,13 @@ export interface DctOptions {
 /** Size from which `'auto'` takes the Fourier transform: shorter products are faster in every backend measured. */
 const FFT_FROM = 2048;
 
-/** Resolves `'auto'`. */
+/** Backends whose Fourier transform is a direct sum: no faster than a product, and less exact. */
+const SLOW_FOURIER = new Set(['webgpu', 'webgl']);
+
+/** What is used for a length, on the active backend. */
 export function chooseTransform(transform: DctTransform, n: number): 'matmul' | 'fft' {
-  if (transform !== 'auto') return transform;
-  return n < FFT_FROM ? 'matmul' : 'fft';
+  if (transform === 'matmul' || SLOW_FOURIER.has(getBackend())) return 'matmul';
+  return transform === 'fft' || n >= FFT_FROM ? 'fft' : 'matmul';
 }
 
 /**
