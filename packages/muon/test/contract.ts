@@ -291,6 +291,19 @@ export function optimizerContract(entry: ContractEntry): void {
       b.dispose();
     });
 
+    test('clips nothing below the limit', async () => {
+      const start = read();
+      const [a, b] = [make({ clipNorm: 1e6 }), make()];
+      steps(a, 0, 2);
+      const got = read();
+      reset(start);
+      steps(b, 0, 2);
+      expect(got).toEqual(read());
+      expect(await a.saveState()).toEqual(await b.saveState());
+      a.dispose();
+      b.dispose();
+    });
+
     describe('state', () => {
       test.each(['plain', 'bytes', 'tensors'])('resumes bit for bit: %s', async (form) => {
         const straight = make();

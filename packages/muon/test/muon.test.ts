@@ -181,6 +181,8 @@ describe('kernels of other forms', () => {
 
   test.each<[Partial<ParameterGroup>, RegExp]>([
     [{ split: [4, 4] }, /split must sum to the output size 16, got \[4,4\] with sum 8/],
+    [{ split: [0, 16] }, /split must be an integer >= 1, got 0/],
+    [{ split: [8.5, 7.5] }, /split must be an integer/],
     [{ heads: 3 }, /heads must divide the output size 16, got 3/],
     [{ heads: 5, splitAxis: 'input' }, /heads must divide the input size 12, got 5/],
     [{ batchAxes: [0] }, /rank >= 2 beside batchAxes/],
