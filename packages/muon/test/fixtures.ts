@@ -9,7 +9,7 @@ import {
   type ParameterGroup,
   qkClip,
 } from '@orth/muon';
-import type { Adapter, AdapterContext, Fixture } from '@orth/testing';
+import type { Adapter, AdapterContext } from '@orth/testing';
 import {
   add,
   div,
@@ -36,6 +36,7 @@ import { adapters as auon } from './adapters/auon.js';
 import { adapters as dct } from './adapters/dct.js';
 import { adapters as normuon } from './adapters/normuon.js';
 import { adapters as root } from './adapters/root.js';
+import { isAlias } from './adapters/shared.js';
 
 type Params = AdapterContext['params'];
 
@@ -122,16 +123,6 @@ const withPrefix = (prefix: string, inputs: Readonly<Record<string, Tensor>>) =>
   );
 
 const matrices = /./;
-
-/**
- * Whether a fixture recorded a reference instead of a copy: the generator of `muon-steps` kept the array that the author's
- * code updates in place, so that p1, p2, … of a variant all hold the weights after the last step, to the last bit. With a
- * learning rate above 0 no two steps can agree like that. Real steps in between are tested against `reference.ts`.
- */
-function isAlias({ outputs }: Fixture, output: string, final: string): boolean {
-  const [early, late] = [outputs[output]?.data, outputs[final]?.data];
-  return !!early && !!late && early.every((value, i) => value === late[i]);
-}
 
 /** `p<t>_<param>_<variant>` and `buf_<param>_<variant>`: several kernels through several steps. */
 const steps: Adapter = async ({ fixture, inputs, params, wanted }) => {
