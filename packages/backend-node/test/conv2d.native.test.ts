@@ -44,6 +44,8 @@ const LARGE = [
   { images: 9, size: 21, channels: 8, outChannels: 12, filter: 3, stride: 2, pad: 'same' },
   { images: 3, size: 24, channels: 56, outChannels: 4, filter: 5, stride: 1, pad: 'valid' },
   { images: 4, size: 24, channels: 40, outChannels: 16, filter: 4, stride: 3, pad: 1 },
+  { images: 2, size: 40, channels: 48, outChannels: 4, filter: 3, stride: 1, pad: 'same' },
+  { images: 2, size: 41, channels: 80, outChannels: 3, filter: 4, stride: 2, pad: 'same' },
   { images: 2, size: 16, channels: 32, outChannels: 48, filter: 1, stride: 1, pad: 'same' },
   { images: 2, size: 16, channels: 32, outChannels: 48, filter: 1, stride: 2, pad: 'same' },
 ] as const;

@@ -6,11 +6,19 @@ import { backend_util, type KernelConfig, type TensorInfo } from '@tensorflow/tf
 import type { HeapBackend } from '../heap.js';
 import type { Operand } from '../native/program.js';
 import { type Activation, type Epilogue, epilogueKey, NO_EPILOGUE } from './activation.js';
-import { filterGradient, gatherProduct, scatterProduct, swapChannels } from './convGraphs.js';
+import { filterGradient, gatherProduct, scatterProduct, turnFilter } from './convGraphs.js';
 import { type KernelArguments, type NodeKernel, nativeKernel } from './kernel.js';
 import { multiply } from './matMul.js';
 import { operandsOf } from './operands.js';
-import { backwardTaps, forwardTaps, type Geometry, scatterTaps, type Taps } from './taps.js';
+import {
+  forwardTaps,
+  type Geometry,
+  scatterTaps,
+  type Taps,
+  type Tile,
+  tilesOf,
+  transposedGeometry,
+} from './taps.js';
 
 type Info = backend_util.Conv2DInfo;
 
@@ -98,8 +106,7 @@ const geometryOf = (info: Info): Geometry => ({
 const MOST_LISTS = 64;
 const lists = new Map<string, Taps>();
 
-function cachedTaps(kind: string, info: Info, make: (geometry: Geometry) => Taps): Taps {
-  const geometry = geometryOf(info);
+function cachedTaps(kind: string, geometry: Geometry, make: (geometry: Geometry) => Taps): Taps {
   const key = `${kind}:${Object.values(geometry).join()}`;
   let list = lists.get(key);
   if (!list) {
@@ -134,38 +141,60 @@ function forChunks(images: number, perImage: number, work: (first: number, count
   for (let first = 0; first < images; first += size) work(first, Math.min(size, images - first));
 }
 
+/** Calls `work` for several small images at a time, or for some rows of a large one. */
+function forTiles(
+  images: number,
+  geometry: Geometry,
+  channels: number,
+  work: (first: number, count: number, tile: Tile, list: Taps) => void,
+): void {
+  const { outHeight, outWidth, filterHeight, filterWidth } = geometry;
+  const perRow = outWidth * filterHeight * filterWidth * channels;
+  const tiles = tilesOf(geometry, Math.max(1, Math.floor(CHUNK / perRow))).map((tile) => ({
+    tile,
+    list: cachedTaps('forward', tile.geometry, forwardTaps),
+  }));
+  forChunks(images, outHeight * perRow, (first, count) => {
+    for (const { tile, list } of tiles) work(first, count, tile, list);
+  });
+}
+
 /**
  * Gathers pixels of `x` and multiplies them by `w`: a convolution, or the input gradient of one with stride 1.
  * @param x - `[images, pixels, channels]`
- * @param out - `[images, list.rows, outChannels]`
+ * @param out - `[images, output pixels, outChannels]`
  */
 function runGatherProduct(
   backend: HeapBackend,
-  shape: { images: number; pixels: number; channels: number; outChannels: number },
-  list: Taps,
+  geometry: Geometry,
+  shape: { images: number; channels: number; outChannels: number },
   x: TensorInfo,
   w: TensorInfo,
   further: TensorInfo[],
   out: TensorInfo,
   epilogue: Epilogue,
 ): void {
-  const { images, pixels, channels, outChannels } = shape;
+  const { images, channels, outChannels } = shape;
+  const { inHeight, inWidth, outHeight, outWidth, filterHeight, filterWidth } = geometry;
   const { onnx, tensor, indices, zeros } = operands(backend);
-  const program = onnx.program(`gather${list.padded}${epilogueKey(epilogue)}`, () =>
-    gatherProduct(list.padded, epilogue),
-  );
-  const filter = tensor(w, [list.columns * channels, outChannels]);
+  const filter = tensor(w, [filterHeight * filterWidth * channels, outChannels]);
   const extras = further.map((info) => tensor(info, [outChannels]));
-  forChunks(images, list.rows * list.columns * channels, (first, count) => {
+  forTiles(images, geometry, channels, (first, count, { geometry: tile, inRow, outRow }, list) => {
+    const program = onnx.program(`gather${list.padded}${epilogueKey(epilogue)}`, () =>
+      gatherProduct(list.padded, epilogue),
+    );
+    const pixels = tile.inHeight * inWidth;
+    const source = (first * inHeight + inRow) * inWidth * channels;
+    const target = (first * outHeight + outRow) * outWidth * outChannels;
     program(
       [
-        tensor(x, [count, pixels, channels], first * pixels * channels),
+        tensor(x, [count, pixels, channels], source),
         indices(list),
         ...(list.padded ? [zeros(count, channels)] : []),
         filter,
         ...extras,
       ],
-      [tensor(out, [count * list.rows, outChannels], first * list.rows * outChannels)],
+      [tensor(out, [count * list.rows, outChannels], target)],
     );
   });
 }
@@ -191,14 +220,12 @@ function forward(
     multiply(backend, { a: x, aShape, b: filter, bShape, out, epilogue, further });
     return out;
   }
-  const list = cachedTaps('forward', info, forwardTaps);
   const shape = {
     images: info.batchSize,
-    pixels: info.inHeight * info.inWidth,
     channels: info.inChannels,
     outChannels: info.outChannels,
   };
-  runGatherProduct(backend, shape, list, x, filter, further, out, epilogue);
+  runGatherProduct(backend, geometryOf(info), shape, x, filter, further, out, epilogue);
   return out;
 }
 
@@ -228,25 +255,29 @@ function backpropFilter(
     multiply(backend, { a: x, aShape: aShape!, b: dy, bShape: bShape!, transposeA: true, out });
     return out;
   }
-  const list = cachedTaps('forward', info, forwardTaps);
   const { onnx, tensor, indices, zeros } = operands(backend);
-  const { inChannels: channels, outChannels } = info;
-  const pixels = info.inHeight * info.inWidth;
-  const sum = tensor(out, [list.columns * channels, outChannels]);
-  forChunks(info.batchSize, list.rows * list.columns * channels, (first, count) => {
-    const program = onnx.program(`filterGradient${list.padded}${first === 0}`, () =>
-      filterGradient(list.padded, first === 0),
+  const { inChannels: channels, outChannels, inHeight, inWidth, outHeight, outWidth } = info;
+  const taps = info.filterHeight * info.filterWidth;
+  const sum = tensor(out, [taps * channels, outChannels]);
+  let started = false;
+  forTiles(info.batchSize, geometryOf(info), channels, (first, count, tile, list) => {
+    const program = onnx.program(`filterGradient${list.padded}${started}`, () =>
+      filterGradient(list.padded, !started),
     );
+    const pixels = tile.geometry.inHeight * inWidth;
+    const source = (first * inHeight + tile.inRow) * inWidth * channels;
+    const target = (first * outHeight + tile.outRow) * outWidth * outChannels;
     program(
       [
-        tensor(x, [count, pixels, channels], first * pixels * channels),
+        tensor(x, [count, pixels, channels], source),
         indices(list),
         ...(list.padded ? [zeros(count, channels)] : []),
-        tensor(dy, [count * list.rows, outChannels], first * list.rows * outChannels),
-        ...(first === 0 ? [] : [sum]),
+        tensor(dy, [count * list.rows, outChannels], target),
+        ...(started ? [sum] : []),
       ],
       [sum],
     );
+    started = true;
   });
   return out;
 }
@@ -276,22 +307,18 @@ function inputGradientByGather(
   filter: TensorInfo,
   out: TensorInfo,
 ): void {
-  const list = cachedTaps('backward', info, backwardTaps);
-  const { inChannels, outChannels } = info;
-  const swapped = backend.makeOutput([list.columns, outChannels, inChannels], 'float32');
+  const { inChannels, outChannels, batchSize: images } = info;
+  const taps = info.filterHeight * info.filterWidth;
+  const turned = backend.makeOutput([taps, outChannels, inChannels], 'float32');
   const { onnx, tensor } = operands(backend);
-  onnx.program('swapChannels', () => swapChannels)(
-    [tensor(filter, [list.columns, inChannels, outChannels])],
-    [tensor(swapped)],
+  onnx.program('turnFilter', () => turnFilter)(
+    [tensor(filter, [taps, inChannels, outChannels])],
+    [tensor(turned)],
   );
-  const shape = {
-    images: info.batchSize,
-    pixels: info.outHeight * info.outWidth,
-    channels: outChannels,
-    outChannels: inChannels,
-  };
-  runGatherProduct(backend, shape, list, dy, swapped, [], out, NO_EPILOGUE);
-  backend.disposeData(swapped.dataId);
+  const shape = { images, channels: outChannels, outChannels: inChannels };
+  const geometry = transposedGeometry(geometryOf(info));
+  runGatherProduct(backend, geometry, shape, dy, turned, [], out, NO_EPILOGUE);
+  backend.disposeData(turned.dataId);
 }
 
 function inputGradientByScatter(
@@ -301,7 +328,7 @@ function inputGradientByScatter(
   filter: TensorInfo,
   out: TensorInfo,
 ): void {
-  const list = cachedTaps('scatter', info, scatterTaps);
+  const list = cachedTaps('scatter', geometryOf(info), scatterTaps);
   const { inChannels: channels, outChannels } = info;
   const { onnx, tensor, array, indices, zeros } = operands(backend);
   const program = onnx.program(`scatter${list.padded}`, () => scatterProduct(list.padded));

@@ -72,12 +72,25 @@ export function filterGradient(padded: boolean, first: boolean): OnnxGraph {
   };
 }
 
-/** `[taps, channels, out]` to `[taps, out, channels]`. */
-export const swapChannels: OnnxGraph = {
+/** A filter `[taps, channels, out]` turned round, and from the output's channels to the input's. */
+export const turnFilter: OnnxGraph = {
   inputs: ['w'],
-  outputs: ['swapped'],
+  outputs: ['turned'],
   nodes: [
-    { operator: 'Transpose', inputs: ['w'], outputs: ['swapped'], attributes: { perm: [0, 2, 1] } },
+    { operator: 'Slice', inputs: ['w', 'last', 'none', 'taps', 'back'], outputs: ['reversed'] },
+    {
+      operator: 'Transpose',
+      inputs: ['reversed'],
+      outputs: ['turned'],
+      attributes: { perm: [0, 2, 1] },
+    },
+  ],
+  constants: [
+    { name: 'last', type: 'int64', dims: [1], data: [-1] },
+    // Beyond the first: an end that a step of −1 never reaches.
+    { name: 'none', type: 'int64', dims: [1], data: [-(2 ** 40)] },
+    { name: 'taps', type: 'int64', dims: [1], data: [0] },
+    { name: 'back', type: 'int64', dims: [1], data: [-1] },
   ],
 };
 

@@ -75,25 +75,6 @@ function* readers(g: Geometry, row: number, column: number) {
 }
 
 /**
- * For each input pixel the output pixels that it went into, in the filter's order: `[inH·inW, filterH·filterW]`. Gathered
- * from the output's gradient, with the filter transposed, they give the input's gradient. For strides of 1; larger ones
- * would gather mostly zeros.
- */
-export function backwardTaps(g: Geometry): Taps {
-  const positions = g.filterHeight * g.filterWidth;
-  const list = taps(g.inHeight * g.inWidth, positions, g.outHeight * g.outWidth);
-  let filled = 0;
-  for (let pixel = 0; pixel < list.rows; pixel++) {
-    const [row, column] = [Math.floor(pixel / g.inWidth), pixel % g.inWidth];
-    for (const { output, position } of readers(g, row, column)) {
-      list.indices[pixel * positions + position] = output;
-      filled++;
-    }
-  }
-  return { ...list, padded: filled < list.indices.length };
-}
-
-/**
  * For each input pixel the products (output pixel, filter position) that went into it, as an index into all of them:
  * `[inH·inW, most]`, filled up with padding. Summed, they give the input's gradient for any stride.
  */
@@ -113,4 +94,47 @@ export function scatterTaps(g: Geometry): Taps {
     }
   }
   return { ...list, padded: filled < list.indices.length };
+}
+
+/** Some rows of a convolution's output, as a convolution of their own on the input rows that they read. */
+export interface Tile {
+  readonly geometry: Geometry;
+  /** First input row. */
+  readonly inRow: number;
+  /** First output row. */
+  readonly outRow: number;
+}
+
+/** Cuts the output into tiles of `rows` rows. */
+export function tilesOf(g: Geometry, rows: number): Tile[] {
+  // Whole images: rows that no filter reads lie between two of them, too.
+  if (rows >= g.outHeight) return [{ geometry: g, inRow: 0, outRow: 0 }];
+  const tiles: Tile[] = [];
+  for (let outRow = 0; outRow < g.outHeight; outRow += rows) {
+    const outHeight = Math.min(rows, g.outHeight - outRow);
+    // Rows under the filter, which may begin above the input and end below it.
+    const first = outRow * g.strideHeight - g.padTop;
+    const last = first + (outHeight - 1) * g.strideHeight + (g.filterHeight - 1) * g.dilationHeight;
+    const inRow = Math.min(Math.max(first, 0), g.inHeight - 1);
+    const inHeight = Math.max(Math.min(last + 1, g.inHeight) - inRow, 1);
+    const geometry = { ...g, outHeight, inHeight, padTop: inRow - first };
+    tiles.push({ geometry, inRow, outRow });
+  }
+  return tiles;
+}
+
+/**
+ * The convolution that gives the input's gradient from the output's, for strides of 1: with the filter turned round, and
+ * the padding that completes the filter's reach.
+ */
+export function transposedGeometry(g: Geometry): Geometry {
+  return {
+    ...g,
+    inHeight: g.outHeight,
+    inWidth: g.outWidth,
+    outHeight: g.inHeight,
+    outWidth: g.inWidth,
+    padTop: (g.filterHeight - 1) * g.dilationHeight - g.padTop,
+    padLeft: (g.filterWidth - 1) * g.dilationWidth - g.padLeft,
+  };
 }

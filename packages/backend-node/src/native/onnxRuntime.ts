@@ -30,6 +30,7 @@ const SLOT = {
   createThreadingOptions: 121,
   releaseThreadingOptions: 122,
   addSessionConfigEntry: 130,
+  createAndRegisterAllocator: 144,
   setGlobalIntraOpThreads: 147,
   setGlobalInterOpThreads: 148,
   setGlobalSpinControl: 149,
@@ -38,6 +39,7 @@ const SLOT = {
 /** Failures become errors of JavaScript; the library is not to write to the console as well. */
 const LOG_LEVEL_FATAL = 4;
 const DEVICE_ALLOCATOR = 0;
+const ARENA_ALLOCATOR = 1;
 const MEMORY_DEFAULT = 0;
 
 /** The functions of the API that programs call, and memory through which results come back. */
@@ -108,6 +110,14 @@ export function openOnnxRuntime(foreign: Foreign, path: string, threads: number)
   const createMemoryInfo = get('createCpuMemoryInfo', ['int', 'int', 'address']);
   const memoryInfo = handle(createMemoryInfo(DEVICE_ALLOCATOR, MEMORY_DEFAULT, cellAddress));
 
+  // One arena for the intermediate results of all programs, which run one at a time; by default each would keep its own.
+  const arenaInfo = handle(createMemoryInfo(ARENA_ALLOCATOR, MEMORY_DEFAULT, cellAddress));
+  const registerAllocator = get('createAndRegisterAllocator', ['address', 'address', 'address']);
+  const registered = registerAllocator(env, arenaInfo, 0);
+  // The environment outlives a runtime where another worker uses it, too: then it has the arena already.
+  if (registered !== 0) releaseStatus(registered);
+  release('releaseMemoryInfo')(arenaInfo);
+
   const createSessionOptions = get('createSessionOptions', ['address']);
   const disablePerSessionThreads = get('disablePerSessionThreads', ['address']);
   const setIntraOpThreads = get('setIntraOpThreads', ['address', 'int']);
@@ -123,6 +133,7 @@ export function openOnnxRuntime(foreign: Foreign, path: string, threads: number)
     new Uint8Array(bytes).set(model);
     const options = handle(createSessionOptions(cellAddress));
     try {
+      check(addConfig(options, 'session.use_env_allocators', '1'));
       if (sharedPool) {
         check(disablePerSessionThreads(options));
       } else {
