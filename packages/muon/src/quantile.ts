@@ -7,24 +7,25 @@ import {
   min,
   mul,
   reshape,
-  slice,
   sub,
   sum,
   type Tensor,
+  tensor2d,
   tidy,
-  topk,
   where,
 } from '@tensorflow/tfjs-core';
 import { readsAtOnce } from './finiteness.js';
 
-/** Up to this many largest entries a sort is quick on a GPU too. */
-const SORTED_ON_GPU = 1024;
 /** Halvings of [−1, max]: what lies 2⁴⁰ below the largest entry is still found to the last bit. */
 const HALVINGS = 64;
 
 /**
- * The q-quantile of each row of non-negative numbers, interpolated linearly between neighbouring order statistics, on
- * the device: position `q (N − 1)`.
+ * The q-quantile of each row of non-negative finite numbers, interpolated linearly between neighbouring order
+ * statistics: position `q (N − 1)`.
+ *
+ * Where values can be read back at once, they are counted on the host; elsewhere the device does it without a stop.
+ * Not by `topk`: sorting the top tenth of a large matrix takes wasm ten times as long as orthogonalising it, and a GPU
+ * hundreds of passes.
  *
  * @param x - `[b, N]`, entries >= 0
  * @param q - in [0, 1]
@@ -37,24 +38,52 @@ export function quantile(x: Tensor, q: number): Tensor {
   const fraction = position - lower;
   return tidy(() => {
     if (lower === size - 1) return max(x, 1);
-    const k = size - lower;
-    const [low, high] =
-      readsAtOnce() || k <= SORTED_ON_GPU ? bySorting(x, k) : byBisection(x, lower + 1);
+    const [low, high] = readsAtOnce() ? byCounting(x, lower + 1) : byBisection(x, lower + 1);
     return reshape(add(low, mul(sub(high, low), fraction)), [count]);
   });
 }
 
-/** The k-th and the (k − 1)-th largest of each row, k >= 2: `[b, 1]` each. */
-function bySorting(x: Tensor, k: number): [Tensor, Tensor] {
-  const count = x.shape[0]!;
-  const { values } = topk(x, k, true);
-  return [slice(values, [0, k - 1], [count, 1]), slice(values, [0, k - 2], [count, 1])];
+const HALF = 16;
+
+/** The k-th and the (k + 1)-th smallest of each row, `[b, 1]` each, on the host. */
+export function byCounting(x: Tensor, k: number): [Tensor, Tensor] {
+  const [count, size] = x.shape as [number, number];
+  const values = Float32Array.from(x.dataSync());
+  const bounds = Array.from({ length: count }, (_, row) =>
+    neighbours(values.subarray(row * size, (row + 1) * size), k),
+  );
+  const column = (at: 0 | 1) =>
+    tensor2d(
+      bounds.map((pair) => pair[at]),
+      [count, 1],
+    );
+  return [column(0), column(1)];
 }
 
 /**
- * The k-th and the (k + 1)-th smallest of each row, by counting: sorting the top tenth of a large matrix takes a GPU
- * hundreds of passes. Counts are exact up to 2²⁴ entries.
+ * Bits of non-negative floats are ordered as the floats are: one pass counts by the upper half of the bits, and only
+ * the bin with the k-th number is sorted.
  */
+function neighbours(values: Float32Array, k: number): [number, number] {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  const counts = new Uint32Array(1 << HALF);
+  for (let i = 0; i < bits.length; i++) counts[bits[i]! >>> HALF]!++;
+  let bin = 0;
+  let below = 0;
+  while (below + counts[bin]! < k) below += counts[bin++]!;
+  const inside = new Float32Array(counts[bin]!);
+  let above = Number.POSITIVE_INFINITY;
+  for (let i = 0, at = 0; i < bits.length; i++) {
+    const place = bits[i]! >>> HALF;
+    if (place === bin) inside[at++] = values[i]!;
+    else if (place > bin && values[i]! < above) above = values[i]!;
+  }
+  inside.sort();
+  const at = k - 1 - below;
+  return [inside[at]!, at + 1 < inside.length ? inside[at + 1]! : above];
+}
+
+/** The same by counting on the device. Counts are exact up to 2²⁴ entries. */
 export function byBisection(x: Tensor, k: number): [Tensor, Tensor] {
   const count = (bound: Tensor) => sum(cast(lessEqual(x, bound), 'float32'), 1, true);
   const largest = max(x, 1, true);

@@ -37,7 +37,7 @@ const EPSILON = 1e-9;
 
 /**
  * Splits outliers off: what of each entry exceeds a quantile of all |entries| of its matrix (interpolated linearly, plus
- * 1e−9). Computed on the device, without reading anything back.
+ * 1e−9). The quantile is found on the host where values can be read at once, on the device elsewhere.
  *
  * @param x - a vector, a matrix, or a batch `[…, m, n]`, float32; not modified
  * @throws TypeError or RangeError for a wrong tensor or option, or if both options are given

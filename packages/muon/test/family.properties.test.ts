@@ -46,7 +46,7 @@ import {
 } from '@tensorflow/tfjs-core';
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { byBisection, quantile } from '../src/quantile.js';
+import { byBisection, byCounting, quantile } from '../src/quantile.js';
 
 const seeds = fc.integer({ min: 0, max: 1e6 });
 const sides = fc.integer({ min: 4, max: 12 });
@@ -233,7 +233,7 @@ describe('blocks of a kernel', () => {
 describe('ROOT', () => {
   test('splits without loss; the base keeps signs and bounds', () => {
     check(
-      fc.property(seeds, sides, sides, fc.double({ min: 0.05, max: 1 }), (seed, m, n, q) =>
+      fc.property(seeds, sides, sides, fc.double({ min: 0.05, max: 1, noNaN: true }), (seed, m, n, q) =>
         tidy(() => {
           const x = matrix(seed, m, n);
           const { base, outliers, threshold } = softThresholdSplit(x, { quantile: q });
@@ -261,6 +261,8 @@ describe('ROOT', () => {
           );
           const k = random.integer(1, size - 1);
           const [low, high] = byBisection(x, k).map((t) => t.dataSync());
+          const counted = byCounting(x, k).map((t) => t.dataSync());
+          expect(counted).toEqual([low, high]);
           const q = k / size;
           const got = quantile(x, q).dataSync();
           sorted.forEach((row, i) => {
