@@ -1,5 +1,16 @@
-/** One optimiser step on the parameters of a GPT: Muon and AdamW against tfjs's Adam and PyTorch. */
-import { AdamW, type Gradients, learningRateScale, Muon } from '@orth/muon';
+/** One optimiser step on the parameters of a GPT: Muon, its relatives and AdamW against tfjs's Adam and PyTorch. */
+import {
+  AdamW,
+  AuON,
+  DctAdamW,
+  type Gradients,
+  HybridAuON,
+  learningRateScale,
+  Muon,
+  NorMuon,
+  Root,
+  Trion,
+} from '@orth/muon';
 import {
   type Optimizer,
   type Tensor,
@@ -13,6 +24,15 @@ import { type Contestant, inProcess, type Peer } from '../harness/contestant.js'
 import { isSynchronous, toDevice } from '../harness/deviceTensor.js';
 import { plainTfjsContestant, plainTfjsName } from '../harness/plainTfjs.js';
 import type { HostTensor, PythonInput } from '../harness/pythonPeers.js';
+import {
+  auon64,
+  dctAdamW64,
+  descend64,
+  norMuon64,
+  type Rule64,
+  root64,
+  trion64,
+} from '../reference/family64.js';
 import { relativeError } from '../reference/matrix64.js';
 import { adam64, muon64 } from '../reference/optimizers64.js';
 
@@ -78,21 +98,48 @@ const isMuons = ({ shape, name }: Parameter) => shape.length === 2 && name.start
 const scaleOf = ({ shape: [inSize, outSize] }: Parameter) =>
   learningRateScale('original', outSize!, inSize!);
 
+/** The matrices of the blocks to one optimizer, all else to AdamW. */
+const own = <Name extends string>(optimizer: Name) => ({
+  groups: [
+    { match: /\/block\d+\/(attention|mlp)\//, optimizer },
+    { match: /./, optimizer: 'adamW' as const },
+  ],
+  adamW: { ...ADAM, weightDecay: 0 },
+});
+
+/** Rank of the low-rank optimizers, as a share of a matrix' shorter side. */
+const RANK = 0.25;
+
 /** The optimizers under test, by name. */
 const OPTIMIZERS = {
   adamW: () => new AdamW({ ...ADAM, weightDecay: 0 }),
-  muon: () =>
-    new Muon({
-      ...MUON,
-      groups: [
-        { match: /\/block\d+\/(attention|mlp)\//, optimizer: 'muon' },
-        { match: /./, optimizer: 'adamW' },
-      ],
-      adamW: { ...ADAM, weightDecay: 0 },
-    }),
+  muon: () => new Muon({ ...MUON, ...own('muon') }),
+  norMuon: () => new NorMuon({ ...MUON, ...own('norMuon') }),
+  root: () => new Root({ ...MUON, weightDecay: 0, ...own('root') }),
+  auON: () => new AuON({ ...MUON, ...own('auON') }),
+  hybridAuON: () => new HybridAuON({ ...MUON, ...own('hybridAuON') }),
+  trion: () => new Trion({ ...MUON, rank: RANK, ...own('trion') }),
+  dctAdamW: () => new DctAdamW({ ...ADAM, rank: RANK, ...own('dctAdamW') }),
   tfjsAdam: () => train.adam(ADAM.learningRate, ADAM.beta1, ADAM.beta2, ADAM.epsilon),
 } satisfies Record<string, () => Optimizer>;
 type OptimizerName = keyof typeof OPTIMIZERS;
+
+/** Muon's relatives: their names, and what they do to a matrix. */
+const FAMILY = {
+  norMuon: { label: 'NorMuon', learningRate: MUON.learningRate, rule: () => norMuon64() },
+  root: { label: 'ROOT', learningRate: MUON.learningRate, rule: () => root64() },
+  auON: { label: 'AuON', learningRate: MUON.learningRate, rule: () => auon64(false) },
+  hybridAuON: { label: 'Hybrid-AuON', learningRate: MUON.learningRate, rule: () => auon64(true) },
+  trion: { label: 'Trion, rank 1/4', learningRate: MUON.learningRate, rule: () => trion64(RANK) },
+  dctAdamW: {
+    label: 'DCT-AdamW, rank 1/4',
+    learningRate: ADAM.learningRate,
+    rule: () => dctAdamW64(RANK, ADAM),
+  },
+} satisfies Record<string, { label: string; learningRate: number; rule: () => Rule64 }>;
+type FamilyName = keyof typeof FAMILY;
+
+const isFamily = (name: string): name is FamilyName => name in FAMILY;
 
 const gradientsFor = (context: BenchContext, parameters: Parameter[]): HostTensor[] => {
   const random = context.random(parameters.length);
@@ -139,22 +186,28 @@ const scaled = ({ shape, data }: HostTensor, factor: number): HostTensor => ({
   data: data.map((x) => x * factor),
 });
 
+/** A parameter after steps from zero, in float64. */
+function wanted(name: OptimizerName, parameter: Parameter, each: Float32Array[]): Float64Array {
+  if (!isMuons(parameter)) return adam64(each, ADAM);
+  const shape = parameter.shape as [number, number];
+  if (isFamily(name)) {
+    const { learningRate, rule } = FAMILY[name];
+    return descend64(shape, each, learningRate, rule());
+  }
+  if (name !== 'muon') return adam64(each, ADAM);
+  return muon64(shape, each, { ...MUON, learningRate: MUON.learningRate * scaleOf(parameter) });
+}
+
 /** Worst relative error of a parameter after three steps from zero. */
 function errorOf(
   parameters: Parameter[],
   gradients: HostTensor[],
   results: readonly ArrayLike<number>[],
-  muon: boolean,
+  name: OptimizerName,
 ): number {
   const errors = parameters.map((parameter, i) => {
     const each = GRADIENT_SCALES.map((factor) => scaled(gradients[i]!, factor).data);
-    const want =
-      muon && isMuons(parameter)
-        ? muon64(parameter.shape as [number, number], each, {
-            ...MUON,
-            learningRate: MUON.learningRate * scaleOf(parameter),
-          })
-        : adam64(each, ADAM);
+    const want = wanted(name, parameter, each);
     return relativeError(results[i]!, want);
   });
   return Math.max(...errors);
@@ -173,7 +226,7 @@ async function accuracy(name: OptimizerName, context: BenchContext): Promise<num
   const results = await Promise.all(variables.map((v) => v.data()));
   optimizer.dispose();
   for (const v of variables) v.dispose();
-  return errorOf(parameters, gradients, results, name === 'muon');
+  return errorOf(parameters, gradients, results, name);
 }
 
 function pythonInput(
@@ -208,7 +261,7 @@ function pythonInput(
 function stepCase(
   context: BenchContext,
   dimensions: Dimensions,
-  name: 'adamW' | 'muon',
+  name: Exclude<OptimizerName, 'tfjsAdam'>,
 ): BenchCase {
   return {
     name: `muon/${name}-step`,
@@ -233,8 +286,19 @@ function stepCase(
       };
       const small = parametersOf(ACCURACY);
       const smallGradients = gradientsFor(context, small);
+      const adam = await plainTfjsContestant(() =>
+        contestant('tfjsAdam', `${plainTfjsName()} train.adam`),
+      );
+      // Nobody else has these in JavaScript or in torch: what they add is seen beside Muon.
+      if (isFamily(name)) {
+        const { label } = FAMILY[name];
+        return {
+          ours: contestant(name, label),
+          peers: [contestant('muon', '@orth/muon Muon'), adam],
+        };
+      }
       const peers: Peer[] = [
-        await plainTfjsContestant(() => contestant('tfjsAdam', `${plainTfjsName()} train.adam`)),
+        adam,
         ...(await context.python.torch({
           script: 'optimizer',
           label: name === 'muon' ? 'Muon' : 'AdamW',
@@ -245,7 +309,7 @@ function stepCase(
               small,
               smallGradients,
               outputs.map(({ data }) => data),
-              name === 'muon',
+              name,
             ),
         })),
       ];
@@ -256,10 +320,12 @@ function stepCase(
 
 export const bench: Bench = {
   name: 'muon',
-  description: 'one optimiser step on the parameters of a GPT against tfjs Adam and PyTorch',
+  description:
+    'one step of Muon, its relatives and AdamW on the parameters of a GPT against tfjs Adam and PyTorch',
   cases: (context) =>
     (context.quick ? [SMALL] : [SMALL, LARGE]).flatMap((dimensions) => [
       stepCase(context, dimensions, 'muon'),
       stepCase(context, dimensions, 'adamW'),
+      ...(Object.keys(FAMILY) as FamilyName[]).map((name) => stepCase(context, dimensions, name)),
     ]),
 };

@@ -1,42 +1,13 @@
 /** Muon's small headline effects: an ill-conditioned least-squares problem, and an MLP on real digits. */
 import { AdamW, Muon, type MuonOptions } from '@orth/muon';
 import { type Optimizer, train } from '@tensorflow/tfjs-core';
-import type { Claim, Repro, ReproContext, SeedResult } from '../harness/repro.js';
+import { familyClaims } from '../claims/family.js';
+import { pair, type Tuned, tune } from '../claims/tune.js';
+import type { Claim, Repro, ReproContext } from '../harness/repro.js';
 import { excessLoss, leastSquares, STEPS } from '../problems/leastSquares.js';
 import { digits, trainMlp } from '../problems/mlp.js';
 
 type Schedule = (step: number) => number;
-
-/** Best of a few learning rates by the mean over seeds, the same count for both sides. */
-interface Tuned {
-  readonly learningRate: number;
-  /** The rate in words; says so when it is the grid's first or last, where a better one may lie outside. */
-  readonly chosen: string;
-  readonly values: readonly number[];
-}
-
-async function tune(
-  rates: readonly number[],
-  seeds: readonly number[],
-  measure: (learningRate: number, seed: number) => number | Promise<number>,
-): Promise<Tuned> {
-  const results: (Tuned & { mean: number })[] = [];
-  for (const learningRate of rates) {
-    const values: number[] = [];
-    for (const seed of seeds) values.push(await measure(learningRate, seed));
-    const mean = values.reduce((sum, x) => sum + x, 0) / values.length;
-    const atEdge = rates.length > 1 && [rates[0], rates.at(-1)].includes(learningRate);
-    const chosen = `${learningRate}${atEdge ? ' (edge of the grid)' : ''}`;
-    results.push({ learningRate, chosen, values, mean });
-  }
-  const finite = results.filter(({ mean }) => Number.isFinite(mean));
-  const best = finite.sort((a, b) => a.mean - b.mean)[0];
-  if (!best) throw new Error(`every learning rate of ${rates.join(', ')} diverged`);
-  return best;
-}
-
-const pair = (seeds: readonly number[], baseline: Tuned, ours: Tuned): SeedResult[] =>
-  seeds.map((seed, i) => ({ seed, baseline: baseline.values[i]!, ours: ours.values[i]! }));
 
 const onlyMuon: MuonOptions['groups'] = [{ match: () => true, optimizer: 'muon' }];
 
@@ -161,9 +132,11 @@ async function* mlpClaims({ seeds, quick, onProgress, random }: ReproContext) {
 
 export const repro: Repro = {
   system: 'muon',
-  description: 'Muon on least squares and on digits, against momentum SGD and AdamW',
+  description:
+    'Muon, NorMuon, ROOT, AuON, Trion and DCT-AdamW on least squares, digits and text, against their baselines',
   async *claims(context) {
     yield* leastSquaresClaims(context);
     yield* mlpClaims(context);
+    yield* familyClaims(context);
   },
 };
