@@ -140,13 +140,19 @@ function float32Factors(
   return [a!, b!];
 }
 
+/** Decided before anything is planned, since planning is a good part of what a small product costs. */
+function isSmallMatrixProduct(a: number[], b: number[], attrs: Attributes): boolean {
+  if (a.length !== 2 || b.length !== 2 || attrs.transposeA || attrs.transposeB) return false;
+  return a[1] === b[0] && a[0]! * a[1]! * b[1]! <= SMALL.plain;
+}
+
 function batchMatMul(args: KernelArguments<Attributes>, wasm: NodeKernel<Attributes>): TensorInfo {
   const { inputs, attrs, backend } = args;
   const [a, b] = float32Factors('matMul', inputs);
+  if (isSmallMatrixProduct(a.shape, b.shape, attrs)) return wasm(args);
   const planned = plan(a, b, attrs);
   const { m, k, n, batch, count } = planned;
-  const plain = !attrs.transposeA && !attrs.transposeB && count === 1;
-  if (count * m * k * n <= (plain ? SMALL.plain : SMALL.other)) return wasm(args);
+  if (count * m * k * n <= SMALL.other) return wasm(args);
   const out = backend.makeOutput([...batch, m, n], 'float32');
   if (count * m * n === 0) return out;
   if (k === 0) floats(backend, out).fill(0);
