@@ -1,5 +1,16 @@
 /** The table of who can race: a new optimiser is one more entry. */
-import { AdamW, Muon, type OptimizerState, type ScheduleFunction } from '@orth/muon';
+import {
+  AdamW,
+  AuON,
+  DctAdamW,
+  HybridAuON,
+  Muon,
+  NorMuon,
+  type OptimizerState,
+  Root,
+  type ScheduleFunction,
+  Trion,
+} from '@orth/muon';
 import type { Optimizer, Variable } from '@tensorflow/tfjs-core';
 
 /** What the race needs of an optimiser beyond tfjs's own interface. */
@@ -24,15 +35,25 @@ export interface OptimizerEntry {
   create(learningRate: ScheduleFunction): RaceOptimizer;
 }
 
-const SWEEP = [0.001, 0.002, 0.004, 0.008, 0.016];
+const SWEEP = [0.001, 0.002, 0.004, 0.008, 0.016, 0.032];
 /** As GPTs are trained: a shorter memory of the second moment than Adam's 0.999. */
 const ADAM = { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1 };
+
+/** Updates of the size of AdamW's, and AdamW for the rest: one number to tune, on one grid, for all that orthogonalise. */
+const MATCHED = { weightDecay: ADAM.weightDecay, adjustLearningRate: 'matchRmsAdamW' } as const;
+/** AuON's updates have a Frobenius norm of about 1, whatever the shape: this gives them the same size. */
+const NORMALIZED = {
+  weightDecay: ADAM.weightDecay,
+  adjustLearningRate: (outSize: number, inSize: number) => 0.2 * Math.sqrt(outSize * inSize),
+};
+/** Share of a matrix' shorter side that the low-rank optimisers keep. */
+const RANK = 0.25;
 
 /** Who can race, by the name that options use. */
 export const OPTIMIZERS = {
   adamW: {
     label: 'AdamW',
-    learningRate: 0.004,
+    learningRate: 0.002,
     sweep: SWEEP,
     create: (learningRate) => new AdamW({ ...ADAM, learningRate }),
   },
@@ -40,7 +61,7 @@ export const OPTIMIZERS = {
   // that AdamW updates: one number to tune, on the same grid.
   muon: {
     label: 'Muon',
-    learningRate: 0.004,
+    learningRate: 0.016,
     sweep: SWEEP,
     create: (learningRate) =>
       new Muon({
@@ -49,6 +70,47 @@ export const OPTIMIZERS = {
         adjustLearningRate: 'matchRmsAdamW',
         adamW: { ...ADAM, learningRate },
       }),
+  },
+  norMuon: {
+    label: 'NorMuon',
+    learningRate: 0.004,
+    sweep: SWEEP,
+    create: (learningRate) =>
+      new NorMuon({ ...MATCHED, learningRate, adamW: { ...ADAM, learningRate } }),
+  },
+  root: {
+    label: 'ROOT',
+    learningRate: 0.004,
+    sweep: SWEEP,
+    create: (learningRate) =>
+      new Root({ ...MATCHED, learningRate, adamW: { ...ADAM, learningRate } }),
+  },
+  auON: {
+    label: 'AuON',
+    learningRate: 0.004,
+    sweep: SWEEP,
+    create: (learningRate) =>
+      new AuON({ ...NORMALIZED, learningRate, adamW: { ...ADAM, learningRate } }),
+  },
+  hybridAuON: {
+    label: 'Hybrid-AuON',
+    learningRate: 0.004,
+    sweep: SWEEP,
+    create: (learningRate) =>
+      new HybridAuON({ ...NORMALIZED, learningRate, adamW: { ...ADAM, learningRate } }),
+  },
+  trion: {
+    label: 'Trion',
+    learningRate: 0.004,
+    sweep: SWEEP,
+    create: (learningRate) =>
+      new Trion({ ...MATCHED, rank: RANK, learningRate, adamW: { ...ADAM, learningRate } }),
+  },
+  dctAdamW: {
+    label: 'DCT-AdamW',
+    learningRate: 0.004,
+    sweep: SWEEP,
+    create: (learningRate) => new DctAdamW({ ...ADAM, rank: RANK, errorBits: 8, learningRate }),
   },
 } as const satisfies Record<string, OptimizerEntry>;
 

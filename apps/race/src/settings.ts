@@ -31,7 +31,7 @@ export interface RaceSettingsOptions extends Partial<Omit<RaceSettings, 'shape'>
 
 /** What a race does when nothing is asked for. */
 export const DEFAULTS = {
-  steps: 400,
+  steps: 300,
   seed: 1,
   size: 'small',
   batch: 16,

@@ -16,7 +16,7 @@ const race = (options: RaceOptions = {}) => runRace({ corpus, settings, ...optio
 const folder = () => mkdtemp(join(tmpdir(), 'race-'));
 
 beforeAll(async () => {
-  await useBackend('cpu');
+  await useBackend('wasm');
 });
 
 test('everyone starts from the same weights on the same batches, and learns', async () => {
