@@ -1,6 +1,18 @@
 /** A few steps on every backend, read back without blocking, against float64 on the host. */
 import { NonFiniteError, seededRandom } from '@orth/backend';
-import { AdamW, decodeState, encodeState, Muon, qkClip } from '@orth/muon';
+import {
+  AdamW,
+  DctAdamW,
+  decodeState,
+  encodeState,
+  Muon,
+  NorMuon,
+  type OrthOptimizer,
+  qkClip,
+  Root,
+  type StepOptions,
+  Trion,
+} from '@orth/muon';
 import { expectTensorClose } from '@orth/testing';
 import { memory, type Tensor, tensor, type Variable, variable } from '@tensorflow/tfjs-core';
 import { expect, test, vi } from 'vitest';
@@ -25,7 +37,11 @@ const makeVariables = (): Variable[] =>
     return v;
   });
 
-function apply(optimizer: Muon | AdamW, variables: readonly Variable[], values: number[][]): void {
+function apply(
+  optimizer: OrthOptimizer<StepOptions>,
+  variables: readonly Variable[],
+  values: number[][],
+): void {
   const tensors = values.map((data, i) => tensor(data, variables[i]!.shape));
   try {
     optimizer.applyGradients(variables.map((v, i) => ({ name: v.name, tensor: tensors[i]! })));
@@ -108,6 +124,31 @@ test.each(['throw', 'skip'] as const)(
     expect(memory().numTensors).toBe(before);
   },
 );
+
+test('relatives of Muon: a gradient with NaN changes neither weights nor state', async () => {
+  const before = memory().numTensors;
+  const optimizers = [
+    new NorMuon({ onNonFinite: 'skip' }),
+    new Root({ onNonFinite: 'skip' }),
+    new Trion({ rank: 2, onNonFinite: 'skip' }),
+    new DctAdamW({ rank: 2, errorBits: 8, onNonFinite: 'skip' }),
+  ];
+  for (const optimizer of optimizers) {
+    const variables = makeVariables();
+    apply(optimizer, variables, gradients[0]!);
+    const start = await read(variables);
+    const saved = await optimizer.saveState();
+    const bad = gradients[1]!.map((values) => [...values]);
+    bad[0]![5] = Number.NaN;
+    apply(optimizer, variables, bad);
+    await optimizer.settle();
+    expect(await read(variables)).toEqual(start);
+    expect(await optimizer.saveState()).toEqual({ ...saved, nonFiniteSteps: 1 });
+    optimizer.dispose();
+    for (const v of variables) v.dispose();
+  }
+  expect(memory().numTensors).toBe(before);
+});
 
 test('AdamW follows float64 over three steps, gradients clipped', async () => {
   const variables = makeVariables();
