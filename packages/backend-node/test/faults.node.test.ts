@@ -4,8 +4,6 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { BackendUnavailableError, backendInfo, useBackend } from '@orth/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -18,6 +16,27 @@ import { openOnnxRuntime } from '../src/native/onnxRuntime.js';
 const here = dirname(fileURLToPath(import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'orth-backend-node-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+interface Exit {
+  readonly code: number | null;
+  readonly signal: string | null;
+  readonly out: string;
+}
+
+/** Runs Node to its end; `out` is what it wrote on either stream. */
+function run(argv: string[]): Promise<Exit> {
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, argv, { cwd: join(here, '..') });
+    let out = '';
+    child.stdout.on('data', (data) => {
+      out += data;
+    });
+    child.stderr.on('data', (data) => {
+      out += data;
+    });
+    child.on('close', (code, signal) => resolve({ code, signal, out: out.trim() }));
+  });
+}
 
 async function failure(work: Promise<unknown>): Promise<Error> {
   try {
@@ -219,42 +238,47 @@ describe('memory', () => {
   // The long run: ORTH_OPERATIONS=1000000 npx vitest run --project node packages/backend-node/test/faults
   const operations = Number(process.env.ORTH_OPERATIONS ?? 60_000);
   test(`${operations} small operations leave nothing behind`, async () => {
-    await useBackend('node');
-    const a = tf.randomNormal([16, 16]) as tf.Tensor2D;
-    const x = tf.randomNormal([2, 12, 12, 8]) as tf.Tensor4D;
-    const filter = tf.randomNormal([3, 3, 8, 8]) as tf.Tensor4D;
-    const bias = tf.zeros([16]);
-    const backend = tf.backend() as unknown as { numDataIds(): number };
-    const work = (count: number) => {
-      for (let i = 0; i < count; i += 10) {
-        for (let j = 0; j < 8; j++) tf.matMul(a, a, true).dispose();
-        tf.fused.matMul({ a, b: a, bias, activation: 'relu' }).dispose();
+    // In a process of its own, whose memory nothing else moves.
+    const text = `
+      const load = require('node:module').createRequire(${JSON.stringify(`${here}/`)});
+      const tf = load('@tensorflow/tfjs-core');
+      const { useBackend } = load('@orth/backend');
+      load('../dist/index.cjs');
+      (async () => {
+        await useBackend('node');
+        const a = tf.randomNormal([16, 16]);
+        const x = tf.randomNormal([2, 12, 12, 8]);
+        const filter = tf.randomNormal([3, 3, 8, 8]);
+        const bias = tf.zeros([16]);
         const attrs = { strides: 1, pad: 'same', dataFormat: 'NHWC', inputShape: x.shape };
-        tf.engine().runKernel('Conv2DBackpropInput', { dy: x, filter }, attrs as never);
-      }
-    };
-    setFlagsFromString('--expose-gc');
-    const collect = runInNewContext('gc') as () => void;
-    const settled = () => {
-      collect();
-      return process.memoryUsage().rss;
-    };
-    tf.tidy(() => work(5000));
-    const before = { ids: backend.numDataIds(), tensors: tf.memory().numTensors, rss: settled() };
-    for (let done = 0; done < operations; done += 5000) tf.tidy(() => work(5000));
-    expect(backend.numDataIds()).toBe(before.ids);
-    expect(tf.memory().numTensors).toBe(before.tensors);
-    // A handle that is not released takes 80 bytes or more.
-    expect((settled() - before.rss) / MiB).toBeLessThan(Math.max(16, (operations * 80) / MiB / 4));
-    tf.dispose([a, x, filter, bias]);
+        const work = (count) => {
+          for (let i = 0; i < count; i += 10) {
+            for (let j = 0; j < 8; j++) tf.matMul(a, a, true).dispose();
+            tf.fused.matMul({ a, b: a, bias, activation: 'relu' }).dispose();
+            tf.engine().runKernel('Conv2DBackpropInput', { dy: x, filter }, attrs).dispose();
+          }
+        };
+        const state = () => {
+          gc();
+          return [tf.backend().numDataIds(), tf.memory().numTensors, process.memoryUsage().rss];
+        };
+        work(40_000);
+        const before = state();
+        work(${operations});
+        console.log(JSON.stringify(state().map((n, i) => n - before[i])));
+      })();`;
+    const { code, out } = await run(['--expose-gc', '-e', text]);
+    expect(code, out).toBe(0);
+    const [ids, tensors, bytes] = JSON.parse(out) as [number, number, number];
+    expect([ids, tensors]).toEqual([0, 0]);
+    // A handle that is not released takes 80 bytes or more, and each operation has three.
+    expect(bytes / operations).toBeLessThan(Math.max(40, (4 * MiB) / operations));
   }, 600_000);
 });
 
 describe('processes and threads', () => {
   /** Runs a script against the built package; `ready` comes once a worker is busy with native calls. */
-  function script(
-    main: string,
-  ): Promise<{ code: number | null; signal: string | null; out: string }> {
+  function script(main: string): Promise<Exit> {
     const worker = `
       const { parentPort } = require('node:worker_threads');
       const load = require('node:module').createRequire(${JSON.stringify(`${here}/`)});
@@ -282,13 +306,7 @@ describe('processes and threads', () => {
           worker.on('exit', resolve);
         });
       ${main}`;
-    return new Promise((resolve) => {
-      const child = spawn(process.execPath, ['-e', text], { cwd: join(here, '..') });
-      let out = '';
-      child.stdout.on('data', (data) => (out += data));
-      child.stderr.on('data', (data) => (out += data));
-      child.on('exit', (code, signal) => resolve({ code, signal, out: out.trim() }));
-    });
+    return run(['-e', text]);
   }
 
   test('two workers at once have a backend each', async () => {
