@@ -55,23 +55,40 @@ export function fitQuintic(lower: number, upper: number): Quintic {
   }
 }
 
-/** Solves `a x + b x³ + c x⁵ ± E = 1` at four points, the sign alternating from +, by elimination with pivoting. */
+/**
+ * Solves `a x + b x³ + c x⁵ ± E = 1` at four increasing points, the sign alternating from +.
+ *
+ * With `y = x²` that is a quadratic `P(y) = (1 ∓ E) / x`, so E is where the third divided difference is 0. Differences of
+ * `1/x` are taken in closed form and those of `±1/x` only add up: the points may be as close as 1e−6, where elimination
+ * would leave four digits.
+ */
 function alternate(points: readonly number[]): [number, number, number, number] {
-  const rows = points.map((x, i) => [x, x ** 3, x ** 5, i % 2 === 0 ? 1 : -1, 1]);
-  for (let k = 0; k < 4; k++) {
-    let pivot = k;
-    for (let i = k + 1; i < 4; i++) {
-      if (Math.abs(rows[i]![k]!) > Math.abs(rows[pivot]![k]!)) pivot = i;
+  // From the largest: the smallest point, where 1/x is huge, then enters E alone.
+  const [w, x, y, z] = [points[3]!, points[2]!, points[1]!, points[0]!];
+  const pairs = (w + x) * (w + y) * (x + y);
+  const slope = -1 / (w * x * (w + x));
+  const curvature = (w + x + y) / (w * x * y * pairs);
+  const [s, t] = [x + y, w + z];
+  const third =
+    -(s * t * t + s * s * t + s * x * y + t * w * z) /
+    (w * x * y * z * pairs * (w + z) * (x + z) * (y + z));
+
+  const nodes = [w, x, y, z];
+  const differences = nodes.map((node, i) => (i % 2 === 0 ? -1 : 1) / node);
+  const alternating = [differences[0]!];
+  for (let order = 1; order < 4; order++) {
+    for (let i = 0; i + order < 4; i++) {
+      const [p, q] = [nodes[i]!, nodes[i + order]!];
+      differences[i] = (differences[i + 1]! - differences[i]!) / ((q - p) * (q + p));
     }
-    [rows[k], rows[pivot]] = [rows[pivot]!, rows[k]!];
-    for (let i = 0; i < 4; i++) {
-      if (i === k) continue;
-      const factor = rows[i]![k]! / rows[k]![k]!;
-      for (let j = k; j < 5; j++) rows[i]![j]! -= factor * rows[k]![j]!;
-    }
+    alternating.push(differences[0]!);
   }
-  const [a, b, c, E] = rows.map((row, k) => row[4]! / row[k]!);
-  return [a!, b!, c!, E!];
+  const E = third / alternating[3]!;
+  const d0 = 1 / w - E * alternating[0]!;
+  const d1 = slope - E * alternating[1]!;
+  const c = curvature - E * alternating[2]!;
+  // Newton's form (d0 + d1 (y − w²) + c (y − w²)(y − x²)) expanded.
+  return [d0 - w * w * (d1 - c * x * x), d1 - c * (w * w + x * x), c, E];
 }
 
 /**

@@ -42,6 +42,17 @@ describe('oddMinimaxQuintic', () => {
     expect(oddMinimaxQuintic(2 - 1e-6, 2)).toEqual([15 / 16, -10 / 64, 3 / 256]);
   });
 
+  // Computed with 60 digits. By elimination in float64 the first has four digits.
+  it.each([
+    [1 - 1e-5, 1 + 1e-5, [1.8750000001054687, -1.2500000001171874, 0.3750000000117186]],
+    [0.5, 0.5001, [3.749625058583674, -9.997000693603155, 11.994001837053846]],
+    [1e-6, 1, [8.514258082455063, -25.281575954766765, 18.76730935805362]],
+  ])('keeps its digits on [%d, %d]', (lower, upper, want) => {
+    oddMinimaxQuintic(lower, upper).forEach((value, i) => {
+      expect(Math.abs(value / want[i]! - 1)).toBeLessThan(1e-11);
+    });
+  });
+
   it('refuses a bad interval', () => {
     expect(() => oddMinimaxQuintic(1, 1)).toThrow(/lower must be .* < 1, got 1/);
     expect(() => oddMinimaxQuintic(0, 1)).toThrow(RangeError);
