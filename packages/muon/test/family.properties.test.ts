@@ -233,15 +233,20 @@ describe('blocks of a kernel', () => {
 describe('ROOT', () => {
   test('splits without loss; the base keeps signs and bounds', () => {
     check(
-      fc.property(seeds, sides, sides, fc.double({ min: 0.05, max: 1, noNaN: true }), (seed, m, n, q) =>
-        tidy(() => {
-          const x = matrix(seed, m, n);
-          const { base, outliers, threshold } = softThresholdSplit(x, { quantile: q });
-          // One rounding, where the outlier is more than half of the entry.
-          expectTensorClose(add(base, outliers), x, { rtol: 2 ** -23, atol: 0 });
-          expect(scalar(max(abs(base)))).toBeLessThanOrEqual(scalar(threshold));
-          expect(Math.min(...mul(base, x).dataSync())).toBeGreaterThanOrEqual(0);
-        }),
+      fc.property(
+        seeds,
+        sides,
+        sides,
+        fc.double({ min: 0.05, max: 1, noNaN: true }),
+        (seed, m, n, q) =>
+          tidy(() => {
+            const x = matrix(seed, m, n);
+            const { base, outliers, threshold } = softThresholdSplit(x, { quantile: q });
+            // One rounding, where the outlier is more than half of the entry.
+            expectTensorClose(add(base, outliers), x, { rtol: 2 ** -23, atol: 0 });
+            expect(scalar(max(abs(base)))).toBeLessThanOrEqual(scalar(threshold));
+            expect(Math.min(...mul(base, x).dataSync())).toBeGreaterThanOrEqual(0);
+          }),
       ),
     );
   });

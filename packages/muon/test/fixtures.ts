@@ -36,7 +36,7 @@ import { adapters as auon } from './adapters/auon.js';
 import { adapters as dct } from './adapters/dct.js';
 import { adapters as normuon } from './adapters/normuon.js';
 import { adapters as root } from './adapters/root.js';
-import { isAlias } from './adapters/shared.js';
+import { anyOf, isAlias, orthogonalizationOf } from './adapters/shared.js';
 
 type Params = AdapterContext['params'];
 
@@ -75,6 +75,7 @@ function muonOptions(params: Params): MuonOptions {
     nesterov,
     layout: layoutOf(params.layout),
     orthogonalization: {
+      ...orthogonalizationOf(params),
       ...(nsSteps !== undefined && { steps: nsSteps }),
       ...(nsCoefficients && { coefficients: [nsCoefficients] }),
     },
@@ -128,7 +129,7 @@ const matrices = /./;
 const steps: Adapter = async ({ fixture, inputs, params, wanted }) => {
   const start = withPrefix('p_', inputs);
   const gradients = withPrefix('g_', inputs);
-  const names = Object.keys(start).join('|');
+  const names = anyOf(Object.keys(start));
   const pattern = new RegExp(`^(?:p(\\d+)|(buf))_(${names})_(.+)$`);
   const total = params.steps ?? Object.values(gradients)[0]!.shape[0];
   const parsed = wanted.map((output) => {
@@ -160,22 +161,24 @@ const steps: Adapter = async ({ fixture, inputs, params, wanted }) => {
   return outputs;
 };
 
-/** `p<t>_<kind>[_in_out|_out_in]_<variant>`, where a kind that begins with `batched` has a batch on axis 0. */
-const layouts: Adapter = async ({ inputs, params, wanted }) => {
+/** `p<t>_<kind>[_in_out|_out_in]_<variant>`, where a kind that begins with `batch` has a batch on axis 0. */
+const layouts: Adapter = async ({ fixture, inputs, params, wanted }) => {
   const start = withPrefix('p_', inputs);
   const gradients = withPrefix('g_', inputs);
-  const names = Object.keys(start).join('|');
+  const names = anyOf(Object.keys(start));
   const pattern = new RegExp(`^p(\\d+)_(${names})(?:_(in_out|out_in))?_(.+)$`);
   const outputs: Record<string, Tensor> = {};
   for (const output of wanted) {
     const match = pattern.exec(output);
     if (!match) throw new Error(`unknown output ${output}`);
-    const [, step, name, layout, variant] = match;
+    const [, at, name, layout, variant] = match;
+    const total = params.steps ?? gradients[name!]!.shape[0];
+    const step = isAlias(fixture, output, output.replace(`p${at}_`, `p${total}_`)) ? total : +at!;
     const group: ParameterGroup = {
       match: matrices,
       optimizer: 'muon',
       layout: layoutOf(layout ?? params.layout),
-      ...(name!.startsWith('batched') && { batchAxes: [0] }),
+      ...(name!.startsWith('batch') && { batchAxes: [0] }),
     };
     const options = {
       ...muonOptions(params),
@@ -183,8 +186,8 @@ const layouts: Adapter = async ({ inputs, params, wanted }) => {
       groups: [group],
     };
     const only = { [name!]: start[name!]! };
-    await run(options, only, gradients, Number(step), (t, weights) => {
-      if (t === Number(step)) outputs[output] = weights.get(name!)!.clone();
+    await run(options, only, gradients, step, (t, weights) => {
+      if (t === step) outputs[output] = weights.get(name!)!.clone();
     });
   }
   return outputs;
@@ -199,8 +202,9 @@ const leastSquares: Adapter = async ({ inputs, params, wanted }) => {
   const residual = (W: Tensor) => sub(matMul(A, W as Tensor2D), B);
   const loss = (W: Tensor) => tidy(() => mul(mean(sum(square(residual(W)), 1)), 0.5));
   const gradient = (W: Tensor) => tidy(() => div(matMul(A, residual(W), true), A.shape[0]));
-  const variants = wanted.flatMap((name) => /^loss_(?!final|optimum)(.+)$/.exec(name)?.[1] ?? []);
-  for (const variant of variants) {
+  const pattern = /^(?:loss|loss_final\d+|W\d+)_(?!final\d|optimum$)(.+)$/;
+  const variants = wanted.flatMap((name) => pattern.exec(name)?.[1] ?? []);
+  for (const variant of new Set(variants)) {
     const W = tidy(() =>
       variable(zerosLike(matMul(A, B, true)), true, `fixture/${variant}`),
     ) as Variable;

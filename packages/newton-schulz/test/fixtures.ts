@@ -4,6 +4,7 @@ import {
   getBackend,
   grad,
   mul,
+  reshape,
   squeeze,
   sum,
   type Tensor,
@@ -56,12 +57,16 @@ function match(name: string, pattern: RegExp): Record<string, string> {
   return groups;
 }
 
+/** Names of schedules that other libraries have given them. */
+const SYNONYMS: Record<string, ScheduleName> = { you: 'quintic', dion: 'quintic' };
+
 /** A schedule by a spelling such as `polar_express` or `deepseekv4`. */
 function scheduleNamed(name: string): ScheduleName {
   const plain = (text: string) => text.toLowerCase().replaceAll(/[-_]/g, '');
   const found = (Object.keys(SCHEDULES) as ScheduleName[]).find(
     (key) => plain(key) === plain(name),
   );
+  if (!found && Object.hasOwn(SYNONYMS, name)) return SYNONYMS[name]!;
   if (!found) throw new Error(`no schedule is called ${name}`);
   return found;
 }
@@ -103,7 +108,8 @@ const coefficients: Adapter = (context) =>
     const { preset, percent = '0' } = match(name, /^map_(?<preset>.+?)(_s(?<percent>[\d.]+))?$/);
     // In float64: near 1 the composed maps amplify float32's rounding ten thousandfold.
     const sigma = Array.from(await context.inputs.sigma!.data(), (s) => s / (1 + +percent / 100));
-    return mapSingularValues(SCHEDULES[scheduleNamed(preset!)].coefficients, sigma);
+    const table = context.params[preset!] ?? SCHEDULES[scheduleNamed(preset!)].coefficients;
+    return mapSingularValues(table, sigma);
   });
 
 /** `X_<preset>_<input>`, `best_restarts_<preset>_<count>`, `stability_<preset>_single_restart_<i>to<j>` */
@@ -164,7 +170,7 @@ const aolPolarMetrics: Adapter = (context) => {
     grad((g: Tensor) => sum(mul(W, f(g))))(x);
   return each(context, async (name) => {
     const [kind, x] = splitInput(context, name);
-    if (kind === 'aol_scale') return short(aolScale, x);
+    if (kind === 'aol_scale') return tidy(() => reshape(short(aolScale, x), [-1]));
     if (kind === 'schatten4_norm') return short((gram) => schatten4(gram), x);
     if (kind === 'polar') return (await exactPolarAsync(x)).value;
     if (kind === 'grad_polar') {

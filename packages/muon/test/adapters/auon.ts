@@ -2,10 +2,12 @@ import { AuON, coshRms, HybridAuON } from '@orth/muon';
 import type { Adapter } from '@orth/testing';
 import type { Tensor } from '@tensorflow/tfjs-core';
 import {
+  anyOf,
   groupBy,
   isAlias,
   layoutOf,
   matrices,
+  orthogonalizationOf,
   type Params,
   runSteps,
   withPrefix,
@@ -28,6 +30,7 @@ function optimizerOf(name: string, params: Params) {
   const paper = match[1] === 'paper';
   const hybridSteps = Number(match[2] ?? 0);
   const { learningRate, momentum = 0.95, nesterov = true, gamma = {} } = params;
+  const own: number | undefined = typeof gamma === 'number' ? gamma : gamma[match[1]!];
   const options = {
     learningRate,
     momentum,
@@ -35,20 +38,25 @@ function optimizerOf(name: string, params: Params) {
     layout: layoutOf(params.layout),
     variant: paper ? ('paper' as const) : ('repository' as const),
     weightDecay: paper ? 0 : (params.weightDecay ?? 0),
-    ...(gamma[match[1]!] !== undefined && { gamma: gamma[match[1]!] }),
+    ...(own !== undefined && { gamma: own }),
   };
   if (hybridSteps === 0) {
     return new AuON({ ...options, groups: [{ match: matrices, optimizer: 'auON' }] });
   }
   const groups = [{ match: matrices, optimizer: 'hybridAuON' as const }];
-  return new HybridAuON({ ...options, hybridSteps, groups });
+  return new HybridAuON({
+    ...options,
+    hybridSteps,
+    orthogonalization: orthogonalizationOf(params),
+    groups,
+  });
 }
 
 /** `p<t>_<param>_<variant>` */
 const steps: Adapter = async ({ fixture, inputs, params, wanted }) => {
   const start = withPrefix('p_', inputs);
   const gradients = withPrefix('g_', inputs);
-  const names = Object.keys(start).join('|');
+  const names = anyOf(Object.keys(start));
   const total: number = params.steps ?? Object.values(gradients)[0]!.shape[0];
   const parsed = wanted.map((output) => {
     const match = new RegExp(`^p(\\d+)_(${names})_(.+)$`).exec(output);

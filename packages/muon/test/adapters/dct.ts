@@ -19,10 +19,12 @@ import {
   tidy,
 } from '@tensorflow/tfjs-core';
 import {
+  anyOf,
   groupBy,
   lastDirection,
   layoutOf,
   matrices,
+  orthogonalizationOf,
   type Params,
   runSteps,
   slotsOf,
@@ -45,7 +47,14 @@ function bestColumns(x: Tensor2D, rank: number) {
 /** For each `X_<n>`: `Q_`, `dct2_rows_`, `matmul_`, `makhoul_perm_`, `best<r>_columns_` and `residual_<n>`. */
 const transforms: Adapter = ({ inputs, wanted }) => {
   const outputs: Record<string, Tensor | ArrayLike<number>> = {};
-  const ranks = wanted.flatMap((output) => /^best(\d+)_columns_/.exec(output)?.[1] ?? []);
+  /** The residual is that of the best columns, which are two unless others are wanted. */
+  const rankFor = (size: string) => {
+    const of = (n: string) =>
+      wanted.flatMap(
+        (output) => new RegExp(`^best(\\d+)_columns_${n}$`).exec(output)?.[1] ?? [],
+      )[0];
+    return Number(of(size) ?? of('\\d+') ?? 2);
+  };
   for (const output of wanted) {
     const match = /^(.+)_(\d+)$/.exec(output);
     if (!match) throw new Error(`unknown output ${output}`);
@@ -58,7 +67,9 @@ const transforms: Adapter = ({ inputs, wanted }) => {
       projected.dispose();
       outputs[output] = indices;
     } else if (kind === 'residual') {
-      outputs[output] = tidy(() => norm(sub(x, bestColumns(x, Number(ranks[0])).projected)));
+      outputs[output] = tidy(() =>
+        norm(sub(x, bestColumns(x, Math.min(n, rankFor(size!))).projected)),
+      );
     } else if (kind === 'Q') outputs[output] = dctMatrix(n);
     else if (kind === 'dct2_rows') outputs[output] = dct(x, { transform: 'fft' });
     else if (kind === 'matmul') outputs[output] = dct(x, { type: 3, transform: 'matmul' });
@@ -75,10 +86,13 @@ const SCALINGS: Record<string, LearningRateAdjustment> = {
   none: 'none',
 };
 
+/** What the fast path is called. */
+const FAST = ['makhoul', 'fft'];
+
 /** The reference's product path has DCT-III vectors on the right and DCT-II on the left; its fast path DCT-II. */
 function trionOptions(params: Params, mode: string, shape: readonly number[]): TrionOptions {
   const { rank, learningRate, weightDecay = 0, momentum = 0.95, nsSteps = 5 } = params;
-  if (mode !== 'matmul' && mode !== 'makhoul') throw new Error(`unknown mode ${mode}`);
+  if (!['matmul', ...FAST].includes(mode)) throw new Error(`unknown mode ${mode}`);
   const tall = shape[0]! >= shape[1]!;
   return {
     rank,
@@ -86,7 +100,7 @@ function trionOptions(params: Params, mode: string, shape: readonly number[]): T
     weightDecay,
     momentum,
     layout: layoutOf(params.layout),
-    orthogonalization: { steps: nsSteps },
+    orthogonalization: { ...orthogonalizationOf(params), steps: nsSteps },
     ...(mode === 'matmul'
       ? { basis: tall ? 'dct3' : 'dct2', transform: 'matmul' }
       : { basis: 'dct2', transform: 'fft' }),
@@ -98,7 +112,7 @@ function trionOptions(params: Params, mode: string, shape: readonly number[]): T
 const trion: Adapter = async ({ inputs, params, wanted }) => {
   const start = withPrefix('p_', inputs);
   const gradients = withPrefix('g_', inputs);
-  const names = Object.keys(start).join('|');
+  const names = anyOf(Object.keys(start));
   const total: number = params.steps ?? Object.values(gradients)[0]!.shape[0];
   const pattern = `^(p|indices|momentum|direction)(\\d*)_(${names})_([a-z]+)(?:_([a-z]+))?$`;
   const parsed = wanted.map((output) => {
@@ -146,10 +160,10 @@ function dctAdamWOptions(params: Params, config: Params): DctAdamWOptions {
     // The repository's 8-bit store has 16 levels.
     errorBits: qbits === 'repo8' ? 4 : qbits,
     updateGap: gap,
-    norm: ell,
-    ...(mode === 'makhoul'
-      ? { basis: 'dct2', transform: 'fft' }
-      : { basis: 'dct3', transform: 'matmul' }),
+    // The fast path ranks by the 1-norm, whatever the configuration says.
+    ...(FAST.includes(mode)
+      ? { basis: 'dct2', transform: 'fft', norm: 1 }
+      : { basis: 'dct3', transform: 'matmul', norm: ell }),
     groups: [{ match: matrices, optimizer: 'dctAdamW' }],
   };
 }
@@ -160,7 +174,7 @@ const MOMENTS: Record<string, string> = { m: 'firstMoment', v: 'secondMoment' };
 const adamW: Adapter = async ({ inputs, params, wanted }) => {
   const start = withPrefix('p_', inputs);
   const gradients = withPrefix('g_', inputs);
-  const names = Object.keys(start).join('|');
+  const names = anyOf(Object.keys(start));
   const total: number = params.steps ?? Object.values(gradients)[0]!.shape[0];
   const pattern = `^(p|indices|m|v|error)(\\d*)_(${names})_(.+)$`;
   const parsed = wanted.map((output) => {

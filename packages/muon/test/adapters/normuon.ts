@@ -2,11 +2,13 @@ import { type AssignmentScheme, Muon, NorMuon, planOrthogonalization } from '@or
 import type { Adapter } from '@orth/testing';
 import { norm, type Tensor } from '@tensorflow/tfjs-core';
 import {
+  anyOf,
   groupBy,
   isAlias,
   lastDirection,
   layoutOf,
   matrices,
+  orthogonalizationOf,
   type Params,
   runSteps,
   slotsOf,
@@ -21,7 +23,14 @@ const VARIANTS: Record<string, object> = {
 
 function muonOptions(params: Params) {
   const { learningRate = 0.02, weightDecay = 0, momentum = 0.95, nesterov = true } = params;
-  return { learningRate, weightDecay, momentum, nesterov, layout: layoutOf(params.layout) };
+  return {
+    learningRate,
+    weightDecay,
+    momentum,
+    nesterov,
+    layout: layoutOf(params.layout),
+    orthogonalization: orthogonalizationOf(params),
+  };
 }
 
 function norMuonOptions(params: Params, variant: string) {
@@ -44,7 +53,7 @@ function norMuonOptions(params: Params, variant: string) {
 const steps: Adapter = async ({ fixture, inputs, params, wanted }) => {
   const start = withPrefix('p_', inputs);
   const gradients = withPrefix('g_', inputs);
-  const names = Object.keys(start).join('|');
+  const names = anyOf(Object.keys(start));
   const total: number = params.steps ?? Object.values(gradients)[0]!.shape[0];
   const outputs: Record<string, Tensor | ArrayLike<number>> = {};
   const weights: { output: string; name: string; variant: string; step: number }[] = [];

@@ -32,6 +32,19 @@ export const withPrefix = (prefix: string, inputs: Inputs): Record<string, Tenso
       .map(([name, x]) => [name.slice(prefix.length), x]),
   );
 
+/** A pattern for any of these names; of two that fit, the longer one. */
+export const anyOf = (names: readonly string[]): string =>
+  [...names]
+    .sort((a, b) => b.length - a.length)
+    .map((name) => name.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&'))
+    .join('|');
+
+/** Options of `orthogonalize` that the references have beside their triple: an epsilon that is added to the norm. */
+export const orthogonalizationOf = ({ normEps = 1e-7 }: Params) => ({
+  epsilon: normEps as number,
+  epsilonMode: 'add' as const,
+});
+
 /** Gradients of one step: every `[steps, …shape]` at `step`, counted from 1. */
 export const stepGradient = (gradients: Tensor, step: number): Tensor =>
   tidy(() => reshape(gather(gradients, [step - 1]), gradients.shape.slice(1)));
