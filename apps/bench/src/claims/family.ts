@@ -9,22 +9,22 @@ import { pair, type Tuned, tune } from './tune.js';
 
 /** Learning rates tried for each method on the digits, as many for each. */
 const RATES: Record<MethodName, readonly number[]> = {
-  sgd: [0.03, 0.1, 0.3],
-  adamW: [2e-3, 4e-3, 8e-3],
-  muon: [0.015, 0.03, 0.06],
-  norMuon: [0.015, 0.03, 0.06],
-  root: [5e-3, 1e-2, 2e-2],
-  rootWithoutThreshold: [5e-3, 1e-2, 2e-2],
-  auON: [0.1, 0.3, 1],
-  hybridAuON: [0.05, 0.1, 0.2],
-  trion8: [0.05, 0.1, 0.2],
-  trion4: [0.05, 0.1, 0.2],
-  trion2: [0.05, 0.1, 0.2],
-  dct: [0.02, 0.04, 0.08],
-  dctWithoutFeedback: [0.02, 0.04, 0.08],
-  dctEightBits: [0.02, 0.04, 0.08],
-  randomBasis: [0.02, 0.04, 0.08],
-  svd: [0.02, 0.04, 0.08],
+  sgd: [0.03, 0.1, 0.3, 1],
+  adamW: [2e-3, 4e-3, 8e-3, 1.6e-2],
+  muon: [0.015, 0.03, 0.06, 0.12],
+  norMuon: [0.015, 0.03, 0.06, 0.12],
+  root: [5e-3, 1e-2, 2e-2, 4e-2],
+  rootWithoutThreshold: [5e-3, 1e-2, 2e-2, 4e-2],
+  auON: [0.1, 0.3, 1, 3],
+  hybridAuON: [0.05, 0.1, 0.2, 0.4],
+  trion8: [0.05, 0.1, 0.2, 0.4],
+  trion4: [0.05, 0.1, 0.2, 0.4],
+  trion2: [0.05, 0.1, 0.2, 0.4],
+  dct: [0.01, 0.02, 0.04, 0.08],
+  dctWithoutFeedback: [0.01, 0.02, 0.04, 0.08],
+  dctEightBits: [0.01, 0.02, 0.04, 0.08],
+  randomBasis: [0.01, 0.02, 0.04, 0.08],
+  svd: [0.01, 0.02, 0.04, 0.08],
 };
 
 type Runs = ReturnType<typeof digitsRuns>;
@@ -322,7 +322,7 @@ async function* dctClaims(context: ReproContext, runs: Runs): AsyncGenerator<Cla
     },
   });
   const state = async (method: MethodName): Promise<Tuned> => {
-    const [rate] = RATES[method] as readonly [number];
+    const rate = RATES[method][1]!;
     const measure = async (at: number, seed: number) =>
       (await runs.run(method, at, seed)).stateBytes;
     return tune([rate], context.seeds, measure);
