@@ -81,6 +81,8 @@ const muonQuintic: Adapter = (context) => {
     return orthogonalize(x, {
       coefficients: [coefficients],
       steps: Number(match(kind, /^X(?<steps>\d+)$/).steps),
+      // The author's loop is the standard form.
+      form: 'standard',
       epsilon: eps,
       epsilonMode: epsilonModes[epsMode as keyof typeof epsilonModes],
     });
