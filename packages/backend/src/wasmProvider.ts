@@ -9,6 +9,7 @@ import {
 import type { BackendDetails, BackendProvider } from './provider.js';
 import { registerWasmTrainingKernels } from './wasm/trainingKernels.js';
 import { blobWorkersAllowed, startInBrowser, type WasmPaths } from './wasmBrowser.js';
+import { startInNode } from './wasmNode.js';
 
 /** What the running backend was started with; it stays so, because tfjs starts it once. */
 let device = '';
@@ -28,7 +29,9 @@ export const wasmProvider: BackendProvider = {
         const inNode = env().getBool('IS_NODE');
         if (inNode && paths !== undefined) wasm.setWasmPaths(paths);
         const features = await findFeatures();
-        const backend = inNode ? await factory() : await startInBrowser(wasm, features, paths);
+        const backend = inNode
+          ? await startInNode(factory)
+          : await startInBrowser(wasm, features, paths);
         device = features.device;
         return backend;
       });
