@@ -1,4 +1,4 @@
-import { checkBoolean, checkOneOf } from '@orth/backend';
+import { type CommonBackendOptions, checkBoolean, checkOneOf } from '@orth/backend';
 
 /** What WebGPU tells about a device that went away. */
 export interface WebgpuDeviceLoss {
@@ -22,6 +22,12 @@ export interface WebgpuOptions {
   readonly onDeviceLost?: (loss: WebgpuDeviceLoss) => void;
   /** In Node: flags for Dawn, e.g. `['backend=vulkan', 'adapter=NVIDIA']`. Read at the first start only. Default none */
   readonly dawnFlags?: readonly string[];
+}
+
+declare module '@orth/backend' {
+  interface BackendOptionsByName {
+    webgpu: WebgpuOptions & CommonBackendOptions;
+  }
 }
 
 /** Names of {@link WebgpuOptions}. */

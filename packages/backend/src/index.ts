@@ -48,7 +48,11 @@ export {
   type BackendInfo,
   type BackendName,
   type BackendOptions,
+  type BackendOptionsByName,
+  type BackendOptionsOf,
   backendInfo,
+  type CommonBackendOptions,
   useBackend,
+  type WasmOptions,
 } from './useBackend.js';
 export { registerWasmTrainingKernels } from './wasm/trainingKernels.js';

@@ -9,23 +9,41 @@ import { type BackendDetails, providers } from './provider.js';
 /** A backend's name; other names work when tfjs or a provider knows them. */
 export type BackendName = 'auto' | 'cpu' | 'wasm' | 'node' | 'webgpu' | 'cuda' | (string & {});
 
-/**
- * Options of {@link useBackend}. Further ones belong to single backends (`wasmPaths`, `powerPreference`, …) and are
- * listed with them; under `'auto'` each backend reads its own.
- */
-export interface BackendOptions {
+/** Options of {@link useBackend} for every backend. */
+export interface CommonBackendOptions {
   /**
    * Threads to use, where the backend has them; integer >= 1. Default: the backend's own choice. Read when a backend
    * starts for the first time; {@link BackendInfo} tells how many there are.
    */
   readonly threads?: number;
+}
+
+/** Options of {@link useBackend} for wasm. */
+export interface WasmOptions extends CommonBackendOptions {
   /**
-   * wasm: where its three .wasm files are served, a folder that ends in `/` or an address for each file name. Default:
+   * Where its three .wasm files are served, a folder that ends in `/` or an address for each file name. Default:
    * they come with this package. Read when the backend starts for the first time.
    */
   readonly wasmPaths?: string | Readonly<Record<string, string>>;
+}
+
+/**
+ * Options of {@link useBackend} for `'auto'`, under which each backend reads its own, and for backends of one's own.
+ */
+export interface BackendOptions extends WasmOptions {
   readonly [option: string]: unknown;
 }
+
+/** Options by backend; a backend's package adds its own, so that a misspelt one is found when a program is compiled. */
+export interface BackendOptionsByName {
+  cpu: CommonBackendOptions;
+  wasm: WasmOptions;
+}
+
+/** Options of {@link useBackend} for a name: any at all where the backend is not in {@link BackendOptionsByName}. */
+export type BackendOptionsOf<Name> = Name extends keyof BackendOptionsByName
+  ? BackendOptionsByName[Name]
+  : BackendOptions;
 
 /** What is active and why. */
 export interface BackendInfo extends BackendDetails {
@@ -62,7 +80,7 @@ const PACKAGES: Record<string, string> = {
  * then plain JavaScript. A name takes that backend or fails; on failure the backend that was active stays active.
  *
  * @param name - `'auto'` (default), `'cpu'`, `'wasm'`, or a backend whose package was imported, or one that tfjs knows
- * @param options - see {@link BackendOptions}
+ * @param options - see {@link BackendOptionsOf}
  * @returns what is active and why, as {@link backendInfo} gives it
  * @throws (rejects with) TypeError or RangeError for a bad or unknown option; BackendUnavailableError with what was tried
  *   and how to get it
@@ -70,6 +88,10 @@ const PACKAGES: Record<string, string> = {
  * import { useBackend } from '@orth/backend';
  * const { name, device } = await useBackend();
  */
+export async function useBackend<Name extends BackendName = 'auto'>(
+  name?: Name,
+  options?: BackendOptionsOf<Name>,
+): Promise<BackendInfo>;
 export async function useBackend(
   name: BackendName = 'auto',
   options: BackendOptions = {},
