@@ -45,13 +45,27 @@ const isRecord = (x: unknown): x is Record<string, unknown> =>
 const isCount = (x: unknown): x is number => Number.isSafeInteger(x) && (x as number) >= 0;
 
 /**
+ * Demands something that was made as an optimizer state.
+ * @throws CheckpointError that says what to pass
+ */
+export function checkState(
+  caller: string,
+  state: unknown,
+): asserts state is Record<string, unknown> {
+  if (isRecord(state) && state.format === 'orth-optimizer') return;
+  let got: string = state === null ? 'null' : typeof state;
+  if (state instanceof Promise) got = 'a promise: await it';
+  if (ArrayBuffer.isView(state)) got = 'bytes: decodeState(bytes)';
+  const rule = `state must be what saveState() or decodeState() gives, got ${got}`;
+  throw new CheckpointError(`${caller}: ${rule}`);
+}
+
+/**
  * Checks a saved state from top to bottom and copies it, casting numbers to float32.
  * @throws CheckpointError that names what is wrong
  */
 export function parseState(state: unknown, className?: string): OptimizerState {
-  if (!isRecord(state) || state.format !== 'orth-optimizer') {
-    return fail('the state must be an optimizer state of @orth/muon');
-  }
+  checkState('loadState', state);
   if (state.version !== 1) fail(`version must be 1, got ${String(state.version)}`);
   if (typeof state.className !== 'string') fail('className must be a string');
   if (className !== undefined && state.className !== className) {
@@ -104,7 +118,9 @@ function parseData(
   integer: boolean,
 ): Float32Array | Int32Array {
   const list = (Array.isArray(data) || ArrayBuffer.isView(data)) as boolean;
-  if (!list || data instanceof DataView) return fail(`${where} must hold numbers`);
+  if (!list || data instanceof DataView) {
+    return fail(`${where} must hold an array (JSON does not keep typed arrays; encodeState does)`);
+  }
   const values = data as ArrayLike<unknown>;
   if (values.length !== sizeOf(shape)) {
     fail(`${where} of shape [${shape}] must hold ${sizeOf(shape)} numbers, got ${values.length}`);
@@ -146,7 +162,7 @@ export function matchState(
     const pairs = named.map((saved) => [byName.get(saved.name)!, saved] as const);
     for (const [target, saved] of pairs) {
       const problem = mismatch(target, saved);
-      if (problem) fail(problem);
+      if (problem) fail(`${problem}; groups and options must be those it was saved with`);
     }
     return { pairs, waiting };
   }

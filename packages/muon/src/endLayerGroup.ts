@@ -17,12 +17,15 @@ const escapePattern = (name: string) => name.replaceAll(/[.*+?^${}()|[\]\\/]/g, 
  * part of a saved configuration.
  *
  * @param model - anything with `layers` that have `trainableWeights`
- * @throws RangeError if no layer has weights
+ * @throws TypeError if `model` has no layers at all; RangeError if none has weights
  * @example
  * const optimizer = new Muon({ groups: [endLayerGroup(model)] });
  * @see Jordan et al. 2024: "Muon … for hidden layers"
  */
 export function endLayerGroup(model: LayeredModel): AdamWGroup {
+  if (model?.layers === undefined) {
+    throw new TypeError('endLayerGroup: model must be a tf.layers model, got no layers');
+  }
   const weighted = model.layers.filter(({ trainableWeights }) => trainableWeights.length > 0);
   if (weighted.length === 0) {
     throw new RangeError('endLayerGroup: model must have a layer with trainable weights, got none');

@@ -60,9 +60,12 @@ export interface MuonHyperparameters {
 export interface MatrixOptions {
   /** Axes that count separate matrices, such as stacked experts. */
   readonly batchAxes?: readonly number[];
-  /** Sizes of blocks that are orthogonalised apart, such as the three of a fused QKV; they sum to the axis' size. */
+  /**
+   * Sizes of blocks that are orthogonalised apart, such as the three of a fused QKV; they sum to the axis' size. Not
+   * together with `heads`.
+   */
   readonly split?: readonly number[];
-  /** Equal blocks orthogonalised apart, one a head; divides the axis' size. */
+  /** Equal blocks orthogonalised apart, one a head (three a head in a fused QKV); divides the axis' size. */
   readonly heads?: number;
   /** The axis that `split` and `heads` cut. Default `'output'` */
   readonly splitAxis?: 'output' | 'input';
@@ -226,5 +229,10 @@ export function checkGroups(
     }
     checkOneOf(caller, `groups[${i}].optimizer`, optimizer, Object.keys(optimizers));
     checkOptions(where, group, ['match', 'optimizer', ...optimizers[optimizer as string]!]);
+    const { split, heads } = group as MatrixOptions;
+    if (split !== undefined && heads !== undefined) {
+      const rule = 'split and heads must not both be given';
+      throw new TypeError(`${where}: ${rule}; for a fused QKV heads is 3 times the heads`);
+    }
   }
 }

@@ -85,14 +85,15 @@ export abstract class OrthOptimizer<Options extends StepOptions> extends Optimiz
 
   /**
    * Evaluates `f`, and updates variables so as to lower its value.
-   * @param f - returns the scalar loss
+   * @param f - returns the loss, a tensor of rank 0
    * @param returnCost - whether to return the loss. Default false
    * @param varList - variables to train. Default: all trainable ones
    * @returns the loss, which the caller disposes, or null
    * @throws as {@link applyGradients} does; no tensor is left behind then
    */
-  override minimize(f: () => Scalar, returnCost = false, varList?: Variable[]): Scalar | null {
-    const { value, grads } = this.computeGradients(f, varList);
+  override minimize(f: () => Tensor, returnCost = false, varList?: Variable[]): Scalar | null {
+    // tfjs's ops return `Tensor`, and it checks the rank itself.
+    const { value, grads } = this.computeGradients(f as () => Scalar, varList);
     let done = false;
     try {
       const list = varList?.map(({ name }) => ({ name, tensor: grads[name] as Tensor }));
@@ -158,6 +159,10 @@ export abstract class OrthOptimizer<Options extends StepOptions> extends Optimiz
     const registered = Object.values(engine().registeredVariables) as Variable[];
     const met = registered.filter(({ name }) => this.targets.has(name));
     const list = variables ?? (met.length > 0 ? met : registered.filter((v) => v.trainable));
+    if (!Array.isArray(list as unknown)) {
+      const rule = 'variables must be an array, such as model.trainableWeights';
+      throw new TypeError(`${this.label}.describeGroups: ${rule}, got ${typeof list}`);
+    }
     return list.map(({ name, shape }) => {
       const { optimizer, matrixShape, matrices, reason } = this.route({ name, shape });
       return { name, shape: [...shape], optimizer, matrixShape, matrices, reason };
@@ -174,9 +179,11 @@ export abstract class OrthOptimizer<Options extends StepOptions> extends Optimiz
 
   /**
    * The whole state as plain data. With the same options, {@link loadState} continues from it bit for bit, in another
-   * process too.
+   * process too. The weights are not in it.
+   * @throws (rejects with) Error after {@link dispose}
    */
   async saveState(): Promise<OptimizerState> {
+    this.checkUsable();
     await this.checks.arrived();
     const targets = this.known().filter(({ unit }) => unit);
     // Taken now, so that a step during the reading below changes nothing of it.
@@ -281,6 +288,10 @@ export abstract class OrthOptimizer<Options extends StepOptions> extends Optimiz
     const updates = given.flatMap(({ variable, gradient }): Update[] => {
       const target = met.get(variable.name);
       if (!target || (!gradient && !zero)) return [];
+      if (variable.dtype !== 'float32') {
+        const rule = `must have dtype float32, or be in a 'frozen' group, got ${variable.dtype}`;
+        throw new TypeError(`${caller}: ${variable.name} ${rule}`);
+      }
       return [{ target, variable, ...(gradient && { gradient }) }];
     });
     if (zero) {
@@ -429,7 +440,8 @@ function listGradients(
   const list = entries.map(([name, gradient]) => {
     const variable = findVariable(name);
     if (!variable) {
-      throw new Error(`${caller}: gradients must name variables, got ${JSON.stringify(name)}`);
+      const rule = 'gradients must name variables, as variableGrads(f).grads does';
+      throw new Error(`${caller}: ${rule}, got ${JSON.stringify(name)}`);
     }
     if (gradient) {
       const rule = { shape: variable.shape, allowEmpty: true };

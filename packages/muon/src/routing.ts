@@ -71,8 +71,16 @@ function describeMatrices(
   return count * rows * columns === size ? `${count} of ${one}` : `${count} blocks of ${one}`;
 }
 
-/** A table of {@link GroupDescription}s, one line a variable, for printing. */
+/**
+ * A table of {@link GroupDescription}s, one line a variable, for printing.
+ * @param groups - what `describeGroups` gives
+ * @throws TypeError if it is no array
+ */
 export function formatGroups(groups: readonly GroupDescription[]): string {
+  if (!Array.isArray(groups as unknown)) {
+    const rule = 'groups must be an array, as optimizer.describeGroups() gives';
+    throw new TypeError(`formatGroups: ${rule}, got ${typeof groups}`);
+  }
   const cells = groups.map(({ name, shape, optimizer, matrixShape, matrices, reason }) => [
     name,
     `[${shape}]`,

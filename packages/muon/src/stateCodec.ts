@@ -4,7 +4,7 @@
  * in the header's order.
  */
 import { CheckpointError } from '@orth/backend';
-import { type OptimizerState, parseState, type SlotState } from './checkpoint.js';
+import { checkState, type OptimizerState, parseState, type SlotState } from './checkpoint.js';
 import { sizeOf } from './targets.js';
 
 const MAGIC = new TextEncoder().encode('ORTHOPT1');
@@ -41,6 +41,7 @@ function crc32(bytes: Uint8Array): number {
  * writeFileSync('optimizer.bin', encodeState(await optimizer.saveState()));
  */
 export function encodeState(state: OptimizerState): Uint8Array {
+  checkState('encodeState', state);
   const { variables, ...rest } = parseState(state);
   const header: Header = {
     ...rest,

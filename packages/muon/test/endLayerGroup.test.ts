@@ -26,4 +26,5 @@ test('sends the first and the last layer with weights to AdamW, copies of them t
 
 test('needs a layer with weights', () => {
   expect(() => endLayerGroup({ layers: [{ trainableWeights: [] }] })).toThrow(RangeError);
+  expect(() => endLayerGroup([] as never)).toThrow(/must be a tf.layers model/);
 });

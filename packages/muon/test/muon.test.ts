@@ -187,10 +187,16 @@ describe('kernels of other forms', () => {
     [{ heads: 5, splitAxis: 'input' }, /heads must divide the input size 12, got 5/],
     [{ batchAxes: [0] }, /rank >= 2 beside batchAxes/],
     [{ batchAxes: [2] }, /batchAxes must be an integer/],
-    [{ heads: 2, split: [8, 8] }, /must not both/],
+    [{ heads: 2, split: [8, 8] }, /groups\[0\]: split and heads must not both be given; /],
   ])('what does not fit is refused: %o', (group, message) => {
     expect(() => stepped(draw(12, 16), draw(12, 16), grouped(group))).toThrow(message);
   });
+});
+
+test('tables and plans are made of what they are made of', () => {
+  const optimizer = new Muon();
+  expect(() => formatGroups(optimizer as never)).toThrow(/as optimizer.describeGroups\(\) gives/);
+  expect(() => optimizer.describeGroups({} as never)).toThrow(/such as model.trainableWeights/);
 });
 
 describe('batching', () => {

@@ -109,3 +109,16 @@ test('a right checksum does not excuse a wrong header', () => {
     expect(() => decodeState(forge(change))).toThrow(CheckpointError);
   }
 });
+
+test.each([
+  [Promise.resolve(state), /encodeState: state must be .*, got a promise: await it/],
+  [encodeState(state), /got bytes: decodeState/],
+  [undefined, /got undefined/],
+])('what is no state is refused with a hint: %o', (wrong, message) => {
+  expect(() => encodeState(wrong as never)).toThrow(message);
+});
+
+test('what JSON made of typed arrays is refused with a hint', () => {
+  const json = JSON.parse(JSON.stringify(decodeState(encodeState(state))));
+  expect(() => encodeState(json)).toThrow(/JSON does not keep typed arrays/);
+});
