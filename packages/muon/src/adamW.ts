@@ -33,6 +33,7 @@ export class AdamW extends OrthOptimizer<AdamWOptions> {
   private readonly groups;
 
   /**
+   * AdamW for every variable.
    * @param options - see {@link AdamWOptions}
    * @throws TypeError or RangeError for an unknown option or a value out of range
    */

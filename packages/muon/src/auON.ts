@@ -100,6 +100,7 @@ export class AuON extends MatrixOptimizer<AuonSettings, AuONOptions> {
   }
 
   /**
+   * AuON for hidden matrices, AdamW for the rest.
    * @param options - see {@link AuONOptions}
    * @throws TypeError or RangeError for an unknown option or a value out of range
    */
@@ -129,6 +130,7 @@ export class HybridAuON extends MatrixOptimizer<AuonSettings, HybridAuONOptions>
   }
 
   /**
+   * Hybrid-AuON for hidden matrices, AdamW for the rest.
    * @param options - see {@link HybridAuONOptions}
    * @throws TypeError or RangeError for an unknown option or a value out of range
    */

@@ -88,6 +88,7 @@ export class DctAdamW extends MatrixOptimizer<DctAdamWSettings, DctAdamWOptions>
   private readonly method: DctAdamWMethod;
 
   /**
+   * DCT-AdamW for hidden matrices, AdamW for the rest.
    * @param options - see {@link DctAdamWOptions}
    * @throws TypeError or RangeError for an unknown option or a value out of range
    */

@@ -24,6 +24,7 @@ export class Muon extends MatrixOptimizer<MuonSettings, MuonOptions> {
   }
 
   /**
+   * Muon for hidden matrices, AdamW for the rest.
    * @param options - see {@link MuonOptions}
    * @throws TypeError or RangeError for an unknown option or a value out of range
    */

@@ -70,6 +70,7 @@ export class NorMuon extends MatrixOptimizer<NorMuonSettings, NorMuonOptions> {
   }
 
   /**
+   * NorMuon for hidden matrices, AdamW for the rest.
    * @param options - see {@link NorMuonOptions}
    * @throws TypeError or RangeError for an unknown option or a value out of range
    */

@@ -108,6 +108,7 @@ export class Root extends MatrixOptimizer<RootSettings, RootOptions> {
   }
 
   /**
+   * ROOT for hidden matrices, AdamW for the rest.
    * @param options - see {@link RootOptions}
    * @throws TypeError or RangeError for an unknown option or a value out of range
    */

@@ -64,6 +64,7 @@ export class Trion extends MatrixOptimizer<TrionSettings, TrionOptions> {
   private readonly method: TrionMethod;
 
   /**
+   * Trion for hidden matrices, AdamW for the rest.
    * @param options - see {@link TrionOptions}
    * @throws TypeError or RangeError for an unknown option or a value out of range
    */
