@@ -17,15 +17,12 @@ import { clip, quantileThreshold } from './softThresholdSplit.js';
 import { stepValue } from './stepValue.js';
 import type { SlotShapes, UnitInput } from './targets.js';
 
-/** A triple `[a, b, c]` that is used in every step. */
-export type Triple = readonly [number, number, number];
-
-/** Where ROOT takes the triple for a matrix shape from. */
+/** Where ROOT takes the triple `[a, b, c]` for a matrix shape from; it is used in every step. */
 export type RootCoefficients =
   | 'published'
   | 'fitted'
-  | Readonly<Record<string, Triple>>
-  | ((rows: number, columns: number) => Triple);
+  | Readonly<Record<string, readonly [number, number, number]>>
+  | ((rows: number, columns: number) => readonly [number, number, number]);
 
 /** ROOT's settings: Muon's and its own. */
 export type RootSettings = MuonSettings & {
@@ -96,7 +93,7 @@ function iterationOf(U: Tensor3D, settings: RootSettings): OrthogonalizeOptions 
   return { steps, ...orthogonalization, coefficients: [tripleOf(coefficients, rows, columns)] };
 }
 
-function tripleOf(coefficients: RootCoefficients, rows: number, columns: number): Triple {
+function tripleOf(coefficients: RootCoefficients, rows: number, columns: number) {
   if (typeof coefficients === 'string') return rootCoefficients(rows, columns, coefficients);
   if (typeof coefficients === 'function') return coefficients(rows, columns);
   const key = `${Math.min(rows, columns)}x${Math.max(rows, columns)}`;
