@@ -99,7 +99,7 @@ function checkTriple(caller: string, shape: string, triple: unknown): void {
  *
  * @example
  * const optimizer = new Root({ learningRate: 3e-3, adamW: { learningRate: 3e-3 } });
- * @see {@link softThresholdSplit}, {@link rootCoefficients}; He et al. 2025, arXiv 2511.20626
+ * @see {@link softThresholdSplit}, `rootCoefficients`; He et al. 2025, arXiv 2511.20626
  */
 export class Root extends MatrixOptimizer<RootSettings, RootOptions> {
   /** Name in saved models. */
