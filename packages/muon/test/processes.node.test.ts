@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
+import { OPTIMIZERS } from './processes/optimizers.js';
 
 const folder = join(dirname(fileURLToPath(import.meta.url)), 'processes');
 const root = join(folder, '../../../..');
@@ -15,7 +16,7 @@ const run = (file: string, args: readonly string[], flags: readonly string[] = [
     encoding: 'utf8',
   });
 
-test.each(['Muon', 'AdamW'])(
+test.each(Object.keys(OPTIMIZERS))(
   '%s resumes in a new process, bit for bit',
   (optimizer) => {
     const checkpoint = mkdtempSync(join(tmpdir(), 'orth-muon-'));
@@ -31,7 +32,7 @@ test.each(['Muon', 'AdamW'])(
   120_000,
 );
 
-test.each(['Muon', 'AdamW'])(
+test.each(Object.keys(OPTIMIZERS))(
   '10,000 steps of %s leave nothing behind',
   (optimizer) => {
     const grown = JSON.parse(run('growth.ts', [optimizer], ['--expose-gc']));

@@ -4,14 +4,14 @@
  */
 import { seededRandom, useBackend } from '@orth/backend';
 import { memory, variable } from '@tensorflow/tfjs-core';
-import { AdamW, Muon } from '../../src/index.js';
+import { OPTIMIZERS } from './optimizers.js';
 
 await useBackend('wasm');
 const random = seededRandom(1);
 const shapes = [[4, 6], [6, 4], [4, 6], [6], []];
 const variables = shapes.map((shape, i) => variable(random.normalTensor(shape), true, `w${i}`));
 const gradients = variables.map((v) => ({ name: v.name, tensor: random.normalTensor(v.shape) }));
-const optimizer = process.argv[2] === 'Muon' ? new Muon() : new AdamW();
+const optimizer = OPTIMIZERS[process.argv[2]!]!();
 
 const measure = () => {
   (globalThis as unknown as { gc: () => void }).gc();

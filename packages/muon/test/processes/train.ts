@@ -19,7 +19,8 @@ import {
   type Variable,
   variable,
 } from '@tensorflow/tfjs-core';
-import { AdamW, decodeState, encodeState, Muon, warmup } from '../../src/index.js';
+import { decodeState, encodeState, warmup } from '../../src/index.js';
+import { OPTIMIZERS } from './optimizers.js';
 
 const [name, from, to, folder] = process.argv.slice(2) as [string, string, string, string?];
 await useBackend('wasm');
@@ -32,10 +33,7 @@ const variables = Object.entries(shapes).map(([key, shape]) =>
   variable(random.normalTensor(shape, 0, 0.3), true, key),
 );
 const learningRate = warmup({ steps: 5, to: 0.05 });
-const optimizer =
-  name === 'Muon'
-    ? new Muon({ learningRate, weightDecay: 0.1, adamW: { learningRate: 0.01 } })
-    : new AdamW({ learningRate, weightDecay: 0.1 });
+const optimizer = OPTIMIZERS[name]!({ learningRate, weightDecay: 0.1 });
 
 const file = (of: string) => join(folder ?? '', of);
 if (Number(from) > 0) {
