@@ -148,6 +148,52 @@ describe('newton-schulz/orthogonalize', () => {
   });
 });
 
+describe('large matrices, in blocks of the symmetric ones', () => {
+  const kernel = fusedKernel<object>('newton-schulz/iterate', 'node')!;
+
+  /** The definition in tfjs ops, on the short side. */
+  function composed(X: tf.Tensor2D, rows: readonly Row[]): tf.Tensor2D {
+    const wide = X.shape[0] <= X.shape[1] ? X : tf.transpose(X);
+    const result = rows.reduce((x, [a = 0, b = 0, c = 0]) => {
+      const A = tf.matMul(x, x, false, true);
+      const B = tf.add(tf.mul(A, b), tf.mul(tf.matMul(A, A), c));
+      return tf.add(tf.mul(x, a), tf.matMul(B as tf.Tensor2D, x));
+    }, wide);
+    return X.shape[0] <= X.shape[1] ? result : tf.transpose(result);
+  }
+
+  test.each([
+    [515, 515],
+    [520, 700],
+    [900, 770],
+    [1030, 1040],
+  ])('%i × %i', (m, n) => {
+    tf.tidy(() => {
+      const G = tf.randomNormal(
+        [m, n],
+        0,
+        1 / (Math.sqrt(m) + Math.sqrt(n)),
+        'float32',
+        3,
+      ) as tf.Tensor2D;
+      const rows = [MUON, CUBIC, MUON];
+      const want = composed(G, rows);
+      for (const form of ['standard', 'gram']) {
+        for (const restarts of [[], [2]]) {
+          const attributes = { coefficients: rows, form, restarts };
+          const got = kernel([tf.reshape(G, [1, m, n])], attributes);
+          expectTensorClose(got.dataSync(), want.dataSync(), { rtol: 1e-4, atol: 2e-6 });
+        }
+      }
+      const k = Math.min(m, n);
+      const grams = tf.matMul(G, G, m > n, m <= n);
+      const given = [tf.reshape(G, [1, m, n]), tf.reshape(grams, [1, k, k])];
+      const got = kernel(given, { coefficients: rows, form: 'gram', restarts: [] });
+      expectTensorClose(got.dataSync(), want.dataSync(), { rtol: 1e-4, atol: 2e-6 });
+    });
+  });
+});
+
 describe('newton-schulz/iterate', () => {
   const kernel = fusedKernel<object>('newton-schulz/iterate', 'node')!;
 

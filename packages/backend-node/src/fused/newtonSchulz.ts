@@ -12,6 +12,16 @@ import { GraphBuilder, type Value } from '../native/graphBuilder.js';
 import type { OnnxGraph } from '../native/onnxModel.js';
 import { nativeRuntime } from '../runtime.js';
 import { type Normalization, normalize } from './normalize.js';
+import {
+  blockSizes,
+  fromMatrix,
+  gram,
+  mapBlocks,
+  product,
+  type Symmetric,
+  symmetricShare,
+  toMatrix,
+} from './symmetric.js';
 
 /** `[a, b, c]` or `[a, b]`: a step maps `X` to `(a I + b A + c A²) X` with `A = X Xᵀ` on the short side. */
 type Row = readonly number[];
@@ -25,106 +35,123 @@ interface IterateAttributes {
 
 type OrthogonalizeAttributes = IterateAttributes & Normalization;
 
-/** The Gram matrix of the short side. */
-function gram(g: GraphBuilder, X: Value, tall: boolean): Value {
-  return g.gemm(X, X, tall ? { transposeA: true } : { transposeB: true });
+/** A matrix under iteration, wide or tall, and how its short side is cut into blocks. */
+interface Side {
+  readonly tall: boolean;
+  readonly sizes: readonly number[];
 }
 
-/** `factor · Y` on the short side, times `alpha`, plus `beta · add`. */
+/** `alpha · factor Y + beta · add` on the short side. */
 function apply(
   g: GraphBuilder,
   factor: Value,
   X: Value,
-  tall: boolean,
+  { tall }: Side,
   sum: { alpha?: number; add?: Value; beta?: number } = {},
 ): Value {
   return tall ? g.gemm(X, factor, sum) : g.gemm(factor, X, sum);
 }
 
 /**
- * What `a I + b A + c A²` multiplies with beside `a`: a matrix `B` and a factor on it. Left of the product stays
- * `P Y = a Y + factor · B Y`, so that the identity never appears.
+ * What `a I + b A + c A²` multiplies with beside `a`: a matrix `B` and a factor on it. So a product stays
+ * `P Y = a Y + factor · B Y`, and the identity never appears.
  */
-function step(g: GraphBuilder, A: Value, [, b = 0, c = 0]: Row): { B: Value; factor: number } {
+function step(g: GraphBuilder, A: Symmetric, [, b = 0, c = 0]: Row) {
   if (c === 0) return { B: A, factor: b };
-  return { B: g.gemm(A, A, { alpha: c, add: A, beta: b }), factor: 1 };
+  return { B: product(g, A, A, { alpha: c, add: A, beta: b }), factor: 1 };
 }
 
 function standardForm(
   g: GraphBuilder,
   X0: Value,
-  G: Value | undefined,
+  G: Symmetric | undefined,
   rows: readonly Row[],
-  tall: boolean,
-) {
+  side: Side,
+): Value {
   return rows.reduce((X, row, t) => {
-    const A = t === 0 && G ? G : gram(g, X, tall);
+    const A = t === 0 && G ? G : gram(g, X, side.tall, side.sizes);
     const { B, factor } = step(g, A, row);
-    return apply(g, B, X, tall, { alpha: factor, add: X, beta: row[0]! });
+    return apply(g, toMatrix(g, B), X, side, { alpha: factor, add: X, beta: row[0]! });
   }, X0);
 }
 
 /** A run of the Gram form: `Q ← P Q`, `R ← P R P`; all these matrices commute. */
-function gramFactor(g: GraphBuilder, R0: Value, rows: readonly Row[]): Value {
+function gramFactor(g: GraphBuilder, R0: Symmetric, rows: readonly Row[]): Symmetric {
   let R = R0;
-  let Q: Value | undefined;
+  let Q: Symmetric | undefined;
   rows.forEach((row, t) => {
     const a = row[0]!;
     const { B, factor } = step(g, R, row);
-    if (Q) {
-      Q = g.gemm(B, Q, { alpha: factor, add: Q, beta: a });
-    } else {
-      const identity = g.op('Mul', [g.op('EyeLike', [R]), g.scalar(a)]);
-      const scaled = factor === 1 ? B : g.op('Mul', [B, g.scalar(factor)]);
-      Q = g.op('Add', [scaled, identity]);
-    }
+    Q = Q
+      ? product(g, B, Q, { alpha: factor, add: Q, beta: a })
+      : mapBlocks(B, (block, diagonal) => polynomialBlock(g, block, diagonal, factor, a));
     if (t === rows.length - 1) return;
-    const RP = g.gemm(R, B, { alpha: factor, add: R, beta: a });
-    R = g.gemm(B, RP, { alpha: factor, add: RP, beta: a });
+    const RP = product(g, R, B, { alpha: factor, add: R, beta: a });
+    R = product(g, B, RP, { alpha: factor, add: RP, beta: a });
   });
   return Q!;
+}
+
+/** A block of `a I + factor · B`. */
+function polynomialBlock(
+  g: GraphBuilder,
+  block: Value,
+  diagonal: boolean,
+  factor: number,
+  a: number,
+): Value {
+  const scaled = factor === 1 ? block : g.op('Mul', [block, g.scalar(factor)]);
+  if (!diagonal) return scaled;
+  return g.op('Add', [scaled, g.op('Mul', [g.op('EyeLike', [block]), g.scalar(a)])]);
 }
 
 function gramForm(
   g: GraphBuilder,
   X0: Value,
-  G: Value | undefined,
+  G: Symmetric | undefined,
   { coefficients, restarts }: IterateAttributes,
-  tall: boolean,
+  side: Side,
 ): Value {
   const bounds = [0, ...restarts, coefficients.length];
   return bounds.slice(1).reduce((X, end, run) => {
-    const R = run === 0 && G ? G : gram(g, X, tall);
-    return apply(g, gramFactor(g, R, coefficients.slice(bounds[run], end)), X, tall);
+    const R = run === 0 && G ? G : gram(g, X, side.tall, side.sizes);
+    const Q = gramFactor(g, R, coefficients.slice(bounds[run], end));
+    return apply(g, toMatrix(g, Q), X, side);
   }, X0);
 }
 
-/** The form with fewer multiplications for `k × l` matrices, counted without symmetry: general products are as fast. */
-function cheaperForm(k: number, l: number, { coefficients, restarts }: IterateAttributes) {
+/** The form with fewer multiplications for `k × l` matrices; a symmetric product takes `share` of a general one. */
+function cheaperForm(
+  k: number,
+  l: number,
+  share: number,
+  { coefficients, restarts }: IterateAttributes,
+) {
   const steps = coefficients.length;
   const quintics = coefficients.filter(([, , c = 0]) => c !== 0).length;
   const runs = restarts.length + 1;
-  const standard = 2 * steps * k * k * l + quintics * k ** 3;
-  const gramCount = 2 * runs * k * k * l + (quintics + 3 * (steps - runs)) * k ** 3;
-  return gramCount < standard ? 'gram' : 'standard';
+  const [long, square] = [(1 + share) * k * k * l, share * k ** 3];
+  const standard = steps * long + quintics * square;
+  return runs * long + (quintics + 3 * (steps - runs)) * square < standard ? 'gram' : 'standard';
 }
 
 function iterateGraph(
   attributes: IterateAttributes,
   start: Normalization | undefined,
   form: string,
-  tall: boolean,
+  side: Side,
   hasGram: boolean,
 ): OnnxGraph {
   const g = new GraphBuilder(hasGram ? ['X', 'G'] : ['X']);
   const normalized = start
-    ? normalize(g, 'X', tall, start)
+    ? normalize(g, 'X', side.tall, start)
     : { X: 'X', gram: hasGram ? 'G' : undefined };
-  const { X, gram: G } = normalized;
+  const { X } = normalized;
+  const G = normalized.gram === undefined ? undefined : fromMatrix(g, normalized.gram, side.sizes);
   return g.build(
     form === 'gram'
-      ? gramForm(g, X, G, attributes, tall)
-      : standardForm(g, X, G, attributes.coefficients, tall),
+      ? gramForm(g, X, G, attributes, side)
+      : standardForm(g, X, G, attributes.coefficients, side),
   );
 }
 
@@ -134,18 +161,21 @@ function run(inputs: Tensor[], attributes: IterateAttributes, start?: Normalizat
   const [count, m, n] = X.shape as [number, number, number];
   const [k, l] = [Math.min(m, n), Math.max(m, n)];
   const tall = m > n;
-  const form = attributes.form === 'auto' ? cheaperForm(k, l, attributes) : attributes.form;
   const { foreign, onnx } = nativeRuntime();
+  const sizes = blockSizes(k, onnx.threads);
+  const share = symmetricShare(sizes.length);
+  const form = attributes.form === 'auto' ? cheaperForm(k, l, share, attributes) : attributes.form;
   const key = JSON.stringify([
     'newtonSchulz',
     attributes.coefficients,
     form === 'gram' ? attributes.restarts : form,
     tall,
+    sizes.length > 1 ? k : 0,
     G !== undefined,
     start ?? null,
   ]);
   const program = onnx.program(key, () =>
-    iterateGraph(attributes, start, form, tall, G !== undefined),
+    iterateGraph(attributes, start, form, { tall, sizes }, G !== undefined),
   );
   const backend = engine().backend as HeapBackend;
   const out = backend.makeOutput(X.shape, 'float32');

@@ -30,6 +30,16 @@ export class GraphBuilder {
     return output;
   }
 
+  /** A tensor cut along an axis; one part is the tensor itself. */
+  split(x: Value, axis: number, sizes: readonly number[]): Value[] {
+    if (sizes.length === 1) return [x];
+    const node = this.#nodes.length;
+    const outputs = sizes.map((_, i) => `t${node}_${i}`);
+    const inputs = [x, this.integers(...sizes)];
+    this.#nodes.push({ operator: 'Split', inputs, outputs, attributes: { axis } });
+    return outputs;
+  }
+
   /** A number, as a tensor of rank 0. */
   scalar(value: number): Value {
     const name = `c${value}`;

@@ -6,6 +6,10 @@ import type { CType, Foreign, ForeignFunction } from './foreign.js';
 import { encodeModel, type OnnxGraph } from './onnxModel.js';
 import { createProgram, type Program } from './program.js';
 
+/** Nodes up to which the library may rewrite a graph; for long ones that takes longer than it ever saves. */
+const MOST_OPTIMIZED = 64;
+const NO_OPTIMIZATION = 0;
+
 /** Oldest API whose functions and operators are used here: that of ONNX Runtime 1.16. */
 const API_VERSION = 16;
 
@@ -15,6 +19,7 @@ const SLOT = {
   createSessionFromArray: 8,
   run: 9,
   createSessionOptions: 10,
+  setGraphOptimizationLevel: 23,
   setIntraOpThreads: 24,
   setInterOpThreads: 25,
   createTensorWithData: 49,
@@ -120,6 +125,7 @@ export function openOnnxRuntime(foreign: Foreign, path: string, threads: number)
 
   const createSessionOptions = get('createSessionOptions', ['address']);
   const disablePerSessionThreads = get('disablePerSessionThreads', ['address']);
+  const setOptimization = get('setGraphOptimizationLevel', ['address', 'int']);
   const setIntraOpThreads = get('setIntraOpThreads', ['address', 'int']);
   const setInterOpThreads = get('setInterOpThreads', ['address', 'int']);
   const addConfig = get('addSessionConfigEntry', ['address', 'string', 'string']);
@@ -128,12 +134,13 @@ export function openOnnxRuntime(foreign: Foreign, path: string, threads: number)
   const releaseSession = release('releaseSession');
 
   let sharedPool = true;
-  const openSession = (model: Uint8Array): number => {
+  const openSession = (model: Uint8Array, nodes: number): number => {
     const bytes = new ArrayBuffer(model.length);
     new Uint8Array(bytes).set(model);
     const options = handle(createSessionOptions(cellAddress));
     try {
       check(addConfig(options, 'session.use_env_allocators', '1'));
+      if (nodes > MOST_OPTIMIZED) check(setOptimization(options, NO_OPTIMIZATION));
       if (sharedPool) {
         check(disablePerSessionThreads(options));
       } else {
@@ -149,7 +156,7 @@ export function openOnnxRuntime(foreign: Foreign, path: string, threads: number)
       // threads, sessions bring their own.
       if (!sharedPool || !/global ?thread ?pool/i.test(String(error))) throw error;
       sharedPool = false;
-      return openSession(model);
+      return openSession(model, nodes);
     } finally {
       releaseSessionOptions(options);
     }
@@ -179,7 +186,7 @@ export function openOnnxRuntime(foreign: Foreign, path: string, threads: number)
       let entry = programs.get(key);
       if (!entry) {
         const described = graph();
-        const session = openSession(encodeModel(described));
+        const session = openSession(encodeModel(described), described.nodes.length);
         entry = { session, program: createProgram(foreign, calls, session, described) };
         programs.set(key, entry);
       }
