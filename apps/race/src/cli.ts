@@ -3,10 +3,10 @@ import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { type BackendInfo, useBackend } from '@orth/backend';
-import pc from 'picocolors';
 import { writeAtomically } from './archive.js';
 import { checkpointPath, readCheckpoint } from './checkpoint.js';
 import { type CliOptions, parseArguments } from './cliOptions.js';
+import { colors } from './colors.js';
 import { formatCount } from './format.js';
 import { OPTIMIZERS } from './optimizers.js';
 import { createProgress, type Progress, silent } from './progress.js';
@@ -48,7 +48,7 @@ function announce({ settings, backend, parameters, step }: RaceEvent & { kind: '
   const { optimizers, steps, shape, batch } = settings;
   const names = optimizers.map((name) => OPTIMIZERS[name].label).join(' against ');
   const from = step > 0 ? `, from step ${step}` : '';
-  say(pc.bold(`${names} on Moby-Dick: ${steps} steps${from}`));
+  say(colors.bold(`${names} on Moby-Dick: ${steps} steps${from}`));
   say(`model    ${describeShape(shape)}; ${formatCount(parameters)} trained numbers`);
   say(`batch    ${batch} rows of ${shape.context} bytes`);
   say(`backend  ${backend}\n`);
@@ -61,7 +61,7 @@ async function warnOfUnfinished(output: string): Promise<void> {
   if (!checkpoint || checkpoint.step >= checkpoint.settings.steps) return;
   const { step, settings } = checkpoint;
   const where = `${output} holds a race stopped at step ${step} of ${settings.steps}`;
-  say(pc.yellow(`${where}; --resume would go on with it, this race will replace it.`));
+  say(colors.yellow(`${where}; --resume would go on with it, this race will replace it.`));
 }
 
 async function writeResult(result: RaceResult, output: string): Promise<string> {
@@ -146,7 +146,7 @@ async function main(args: readonly string[]): Promise<number> {
     return options.sweep ? await sweep(options, signal) : await race(options, progress, signal);
   } catch (error) {
     progress.stop();
-    say(pc.red(error instanceof Error ? error.message : String(error)));
+    say(colors.red(error instanceof Error ? error.message : String(error)));
     return 1;
   }
 }

@@ -1,5 +1,5 @@
 import { Table } from 'console-table-printer';
-import pc from 'picocolors';
+import { colors } from './colors.js';
 import { OPTIMIZERS } from './optimizers.js';
 import type { SweepResult } from './sweep.js';
 
@@ -11,7 +11,7 @@ export function renderSweep({ rows, choices }: SweepResult): string {
       { name: 'peak rate', alignment: 'right' },
       { name: 'validation loss', alignment: 'right' },
     ],
-    shouldDisableColors: !pc.isColorSupported,
+    shouldDisableColors: !colors.isColorSupported,
   });
   for (const { optimizer, learningRate, validationLoss } of rows) {
     const best = choices.find((choice) => choice.optimizer === optimizer);

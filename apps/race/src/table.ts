@@ -1,6 +1,6 @@
 /** The final table and samples, for a terminal. */
 import { Table } from 'console-table-printer';
-import pc from 'picocolors';
+import { colors } from './colors.js';
 import { oneLine } from './format.js';
 import type { RaceResult } from './result.js';
 import { COLUMNS, ranking, tableCaption, tableRow, verdict } from './summary.js';
@@ -10,7 +10,7 @@ export function renderTable(result: RaceResult): string {
   const columns = COLUMNS.map(({ short }) => short);
   const table = new Table({
     columns: columns.map((name, i) => ({ name, alignment: i === 0 ? 'left' : 'right' })),
-    shouldDisableColors: !pc.isColorSupported,
+    shouldDisableColors: !colors.isColorSupported,
   });
   const best = ranking(result)[0];
   for (const contestant of result.contestants) {
@@ -25,7 +25,7 @@ export function renderTable(result: RaceResult): string {
 export function renderResult(result: RaceResult): string {
   const samples = result.contestants
     .filter(({ sample }) => sample !== '')
-    .map(({ label, sample }) => `${pc.bold(label)} writes: ${pc.dim(oneLine(sample))}`);
-  const table = `${renderTable(result)}\n${pc.dim(tableCaption(result))}`;
+    .map(({ label, sample }) => `${colors.bold(label)} writes: ${colors.dim(oneLine(sample))}`);
+  const table = `${renderTable(result)}\n${colors.dim(tableCaption(result))}`;
   return [table, verdict(result), ...samples].join('\n\n');
 }
