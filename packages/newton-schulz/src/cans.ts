@@ -35,8 +35,9 @@ export function cansCoefficients(options: CansOptions = {}): number[][] {
   let u = 1;
   return Array.from({ length: steps }, () => {
     const row = degree === 3 ? minimaxCubic(l, u) : fitQuintic(l, u);
-    const E = Math.abs(1 - evaluate(row, l));
-    [l, u] = [1 - E, 1 + E];
+    // p(l) = 1 − E, and 1 + E is as far above 1. Not by way of E, which near 1 would take the digits of a small l.
+    l = evaluate(row, l);
+    u = 2 - l;
     return row;
   });
 }

@@ -93,9 +93,15 @@ function convergentRows(lower: number, tolerance: number, maxSteps: number): Coe
   return [...rows, ...taylorRows(Math.min(l, 2 - u), tolerance).slice(0, left)];
 }
 
-/** As many Taylor steps as bring `[lower, 2 − lower]` near 1: the error grows with the distance from 1 on both sides. */
+/**
+ * As many Taylor steps as bring `[lower, 2 − lower]` near 1, or as near as float64 gets: the error grows with the distance
+ * from 1 on both sides.
+ */
 function taylorRows(lower: number, tolerance: number): CoefficientRow[] {
   const rows: CoefficientRow[] = [];
-  for (let l = lower; 1 - l > tolerance; l = evaluate(TAYLOR, l)) rows.push(TAYLOR);
+  for (let [l, last] = [lower, 0]; 1 - l > tolerance && l > last; ) {
+    rows.push(TAYLOR);
+    [l, last] = [evaluate(TAYLOR, l), l];
+  }
   return rows;
 }

@@ -155,6 +155,13 @@ describe('polar', () => {
     });
   });
 
+  it.each([1e-16, 1e-300])('ends at a tolerance of %d, beyond float64', (tolerance) => {
+    scoped(() => {
+      const x = tensor([3, 1, 0, -2], [2, 2]);
+      expectTensorClose(polar(x, { tolerance, lower: 0.3 }), exactPolar(x), { atol: 2e-6 });
+    });
+  });
+
   it('gives zeros for zeros', () => {
     scoped(() => expect(maxError(polar(zeros([2, 3])), zeros([2, 3]))).toBe(0));
   });

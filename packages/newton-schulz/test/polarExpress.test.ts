@@ -114,6 +114,9 @@ describe('cansCoefficients', () => {
   });
 
   it('refuses another degree', () => {
+    const rows = cansCoefficients({ lower: 1e-20, steps: 60, degree: 5 });
+    // Of a number as small, 1 − E would keep nothing.
+    expect(mapSingularValues(rows, [1e-20])[0]).toBeCloseTo(1, 12);
     expect(() => cansCoefficients({ degree: 7 as 5 })).toThrow(/degree must be one of 3, 5, got 7/);
   });
 });
