@@ -1,7 +1,14 @@
 import { type AdamWState, adamWStep } from './adamWUpdate.js';
 import type { AdamWSettings, VariableInfo } from './options.js';
 import { stepValue } from './stepValue.js';
-import type { SlotShapes, UnitInput, UnitOutput, UpdateMethod } from './targets.js';
+import {
+  NOT_NEGATIVE,
+  type SlotRule,
+  type SlotShapes,
+  type UnitInput,
+  type UnitOutput,
+  type UpdateMethod,
+} from './targets.js';
 
 /** AdamW over flat tensors: elementwise, so that variables of any shape share one pass. */
 export class AdamWMethod implements UpdateMethod<AdamWSettings> {
@@ -11,6 +18,10 @@ export class AdamWMethod implements UpdateMethod<AdamWSettings> {
 
   slots({ shape }: VariableInfo): SlotShapes {
     return { firstMoment: shape, secondMoment: shape };
+  }
+
+  slotRule(slot: string): SlotRule | undefined {
+    return slot === 'secondMoment' ? NOT_NEGATIVE : undefined;
   }
 
   unitKey(_: VariableInfo, settings: AdamWSettings): string {

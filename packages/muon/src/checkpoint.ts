@@ -125,13 +125,17 @@ function parseData(
   if (values.length !== sizeOf(shape)) {
     fail(`${where} of shape [${shape}] must hold ${sizeOf(shape)} numbers, got ${values.length}`);
   }
-  const copy = (integer ? Int32Array : Float32Array).from(values as ArrayLike<number>);
-  const good = (value: number, i: number) =>
-    typeof values[i] === 'number' && (integer ? value === values[i] : Number.isFinite(value));
+  const copy = new (integer ? Int32Array : Float32Array)(values.length);
   for (let i = 0; i < copy.length; i++) {
-    if (good(copy[i]!, i)) continue;
-    const kind = integer ? '32-bit integers' : 'finite numbers';
-    fail(`${where} must hold ${kind}, got ${String(values[i])} at ${i}`);
+    const value = values[i];
+    if (typeof value === 'number') copy[i] = value;
+    // An infinity is as saved: the square of a gradient of 1e20 is one. What only the cast makes infinite is not.
+    if (copy[i] === value || (!integer && Number.isFinite(value) && Number.isFinite(copy[i]))) {
+      continue;
+    }
+    fail(
+      `${where} must hold ${integer ? '32-bit integers' : 'numbers'}, got ${String(value)} at ${i}`,
+    );
   }
   return copy;
 }
@@ -163,6 +167,7 @@ export function matchState(
     for (const [target, saved] of pairs) {
       const problem = mismatch(target, saved);
       if (problem) fail(`${problem}; groups and options must be those it was saved with`);
+      checkSlots(target, saved);
     }
     return { pairs, waiting };
   }
@@ -177,6 +182,7 @@ export function matchState(
     const misplaced = byName.has(saved.name) && target.name !== saved.name;
     const problem = misplaced ? `${saved.name} is elsewhere` : mismatch(target, saved);
     if (problem) fail(`${missing}, nor does the order match: ${problem}`);
+    checkSlots(target, saved);
   }
   return { pairs, waiting: [] };
 }
@@ -184,6 +190,18 @@ export function matchState(
 function mismatch({ name, slots }: Target, saved: VariableState): string | undefined {
   const [want, got] = [describeSlots(slots), describeSlots(shapesOf(saved))];
   return want === got ? undefined : `${name} needs ${want}, got ${got} of ${saved.name}`;
+}
+
+/** Fails on numbers that the target's method cannot go on from. */
+function checkSlots({ method, plan }: Target, saved: VariableState): void {
+  for (const [slot, { data }] of Object.entries(saved.slots)) {
+    const rule = method.slotRule?.(slot, plan);
+    if (!rule) continue;
+    for (let i = 0; i < data.length; i++) {
+      if (rule.holds(data[i]!, i)) continue;
+      fail(`${saved.name}/${slot} must hold ${rule.kind}, got ${data[i]} at ${i}`);
+    }
+  }
 }
 
 const shapesOf = ({ slots }: VariableState): SlotShapes =>

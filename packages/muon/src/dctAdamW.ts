@@ -104,7 +104,7 @@ export class DctAdamW extends MatrixOptimizer<DctAdamWSettings, DctAdamWOptions>
         learningRate: DEFAULTS.learningRate,
         beta2: DEFAULTS.beta2,
         epsilon: DEFAULTS.epsilon,
-        ...(pick(options, ADAM_W_OPTIONS) as AdamWHyperparameters),
+        ...(pick(options ?? {}, ADAM_W_OPTIONS) as AdamWHyperparameters),
       },
       decline: (caller, view, { rank, maxShape }) => {
         const long = Math.max(view.rows, view.columns);

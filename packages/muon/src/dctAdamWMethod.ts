@@ -7,7 +7,7 @@ import { fromMatrices, type MatrixPiece, type MatrixView, toMatrices } from './m
 import type { MuonSettings, VariableInfo } from './options.js';
 import { packPieces, pieceStateSize, unpackPieces } from './pieceState.js';
 import { type CodeBits, dequantizeRows, quantizeRows, wordsOf } from './quantizeRows.js';
-import type { SlotShapes, UnitInput } from './targets.js';
+import { NOT_NEGATIVE, type SlotRule, type SlotShapes, type UnitInput } from './targets.js';
 
 /** DCT-AdamW's settings; of Muon's, those about matrices, schedules and decay. */
 export type DctAdamWSettings = MuonSettings &
@@ -50,6 +50,17 @@ export class DctAdamWMethod extends MatrixMethod<DctAdamWSettings> {
           errorRange: [pieceStateSize(view, ends)],
         }),
     };
+  }
+
+  slotRule(slot: string, { settings, view }: Plan): SlotRule | undefined {
+    if (slot === 'secondMoment') return NOT_NEGATIVE;
+    if (slot !== 'indices') return undefined;
+    const sides = view.pieces.flatMap((piece) => {
+      const count = piece.count * rankIn(settings.rank)(piece);
+      return Array<number>(count).fill(Math.min(piece.rows, piece.columns));
+    });
+    const holds = (value: number, i: number) => value >= 0 && value < sides[i]!;
+    return { kind: 'indices of basis vectors', holds };
   }
 
   protected override begin(

@@ -57,7 +57,7 @@ const product = (sizes: readonly number[]) => sizes.reduce((p, n) => p * n, 1);
 
 /**
  * Works out the matrices in a kernel.
- * @throws RangeError if the shape has fewer than two axes beside `batchAxes`, an axis does not exist, `split` does not sum
+ * @throws RangeError if the shape is empty or has fewer than two axes beside `batchAxes`, an axis does not exist, `split` does not sum
  *   to the axis' size, or `heads` does not divide it
  */
 export function matrixView(
@@ -77,6 +77,9 @@ export function matrixView(
     throw new RangeError(
       `${caller}: a matrix must have rank >= 2 beside batchAxes, got shape [${shape}]`,
     );
+  }
+  if (shape.includes(0)) {
+    throw new RangeError(`${caller}: a matrix must not be empty, got shape [${shape}]`);
   }
   const inOut = layout === 'inOut';
   const flat = convMode === 'flatten';

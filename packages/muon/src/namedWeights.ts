@@ -1,6 +1,6 @@
 /** An optimizer's state in tfjs's form: `iter`, then `<variable>/<slot>` for each slot of each variable. */
 import { CheckpointError } from '@orth/backend';
-import { type Optimizer, type Tensor, tensor } from '@tensorflow/tfjs-core';
+import { type Optimizer, Tensor, tensor } from '@tensorflow/tfjs-core';
 import { type OptimizerState, parseState, type SlotState } from './checkpoint.js';
 
 /** tfjs's named tensor. */
@@ -30,6 +30,12 @@ export async function fromNamedTensors(
   weights: readonly NamedTensor[],
   className: string,
 ): Promise<OptimizerState> {
+  const named = (w: NamedTensor) => typeof w?.name === 'string' && w.tensor instanceof Tensor;
+  if (!Array.isArray(weights) || !weights.every(named)) {
+    throw new CheckpointError(
+      'setWeights: weights must be the { name, tensor } of getWeights; nothing was changed',
+    );
+  }
   const values = await Promise.all(
     weights.map(async ({ name, tensor: x }) => ({ name, tensor: x, data: await x.data() })),
   );

@@ -6,7 +6,7 @@ import { countsRows, type NormuonNormalizeOptions, normalizeStep } from './normu
 import type { MuonSettings, VariableInfo } from './options.js';
 import { packPieces, pieceStateSize, unpackPieces } from './pieceState.js';
 import { stepValue } from './stepValue.js';
-import type { SlotShapes, UnitInput } from './targets.js';
+import { NOT_NEGATIVE, type SlotRule, type SlotShapes, type UnitInput } from './targets.js';
 
 /** Muon's settings and those of the normalisation. */
 export type NorMuonSettings = MuonSettings & Required<NormuonNormalizeOptions>;
@@ -20,6 +20,10 @@ export class NorMuonMethod extends MatrixMethod<NorMuonSettings> {
     { settings, view }: MatrixPlan<NorMuonSettings>,
   ): SlotShapes {
     return { momentum: shape, neuronMoment: [pieceStateSize(view, lengthOf(settings))] };
+  }
+
+  slotRule(slot: string): SlotRule | undefined {
+    return slot === 'neuronMoment' ? NOT_NEGATIVE : undefined;
   }
 
   protected override begin(

@@ -435,7 +435,10 @@ function listGradients(
     throw new TypeError(`${caller}: gradients must be a map or an array, got ${gradients}`);
   }
   const entries: (readonly [string, Tensor | null | undefined])[] = Array.isArray(gradients)
-    ? gradients.map(({ name, tensor }) => [name, tensor] as const)
+    ? gradients.map((entry) => {
+        if (typeof entry?.name === 'string') return [entry.name, entry.tensor] as const;
+        throw new TypeError(`${caller}: gradients must hold { name, tensor }, got ${entry}`);
+      })
     : Object.entries(gradients);
   const list = entries.map(([name, gradient]) => {
     const variable = findVariable(name);

@@ -47,7 +47,9 @@ export class RootMethod extends MatrixMethod<RootSettings> {
     { shape }: VariableInfo,
     { settings, view }: MatrixPlan<RootSettings>,
   ): SlotShapes {
-    if (settings.thresholdEvery === 1) return { momentum: shape };
+    // A fixed threshold is the same in every step: there is nothing to keep.
+    if (settings.thresholdEvery === 1 || settings.threshold !== undefined)
+      return { momentum: shape };
     return { momentum: shape, threshold: [pieceStateSize(view, one)] };
   }
 

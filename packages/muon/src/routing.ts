@@ -46,6 +46,7 @@ export function hiddenMatrix(
   { name, shape }: VariableInfo,
   settings: MuonSettings,
 ): { readonly view: MatrixView; readonly reason: string } | { readonly reason: string } {
+  if (shape.includes(0)) return { reason: 'empty' };
   const sides = shape.filter((size) => size !== 1).length;
   if (sides < 2) return { reason: `${sides === 0 ? 'a scalar' : 'a vector'}, not a matrix` };
   const end = isEndLayer(name);

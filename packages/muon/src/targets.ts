@@ -14,6 +14,16 @@ import type { VariableInfo } from './options.js';
 /** State that belongs to one variable: shapes of its slots by name. */
 export type SlotShapes = Readonly<Record<string, readonly number[]>>;
 
+/** What numbers of a slot must be. */
+export interface SlotRule {
+  /** In a message, after "must hold". */
+  readonly kind: string;
+  readonly holds: (value: number, index: number) => boolean;
+}
+
+/** For moments of which a root is taken. */
+export const NOT_NEGATIVE: SlotRule = { kind: 'numbers >= 0', holds: (value) => value >= 0 };
+
 /** Variables that are updated together in one pass over flat tensors. */
 export interface UnitInput<Plan> {
   /** The variables, in the order in which their values lie in the flat tensors. */
@@ -45,6 +55,8 @@ export interface UpdateMethod<Plan = unknown> {
   readonly countsUpdates: boolean;
   /** Names of the slots that hold int32; all others are float32. */
   readonly integerSlots?: readonly string[];
+  /** What saved numbers of a slot must fulfil beside being numbers, so that no step can fail on them. */
+  slotRule?(slot: string, plan: Plan): SlotRule | undefined;
   /** Shapes of a variable's slots; all start as zeros. */
   slots(variable: VariableInfo, plan: Plan): SlotShapes;
   /** Variables with equal keys may share a unit; undefined: always alone. */
