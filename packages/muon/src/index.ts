@@ -111,6 +111,7 @@ export {
 } from './softThresholdSplit.js';
 export { decodeState, encodeState } from './stateCodec.js';
 export type {
+  SlotRule,
   SlotShapes,
   Target,
   Unit,
