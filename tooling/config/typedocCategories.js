@@ -21,7 +21,7 @@ export function load(app) {
     app.options.setValue('categoryOrder', [...Object.keys(categories), '*']);
     for (const reflection of project.getReflectionsByKind(ReflectionKind.All)) {
       if (reflection.parent !== project) continue;
-      const { fileName } = project.getSymbolIdFromReflection(reflection) ?? { fileName: '' };
+      const { fileName = '' } = project.getSymbolIdFromReflection(reflection) ?? {};
       const file = basename(fileName, '.ts');
       const theme = themes.find(([, files]) => files.includes(file))?.[0];
       if (theme === undefined) {
