@@ -1,4 +1,4 @@
-import { checkOneOf } from '@orth/backend';
+import { type CommonBackendOptions, checkOneOf } from '@orth/backend';
 
 /** Which native library multiplies matrices; see {@link NodeOptions.library}. */
 export type NodeLibrary = 'auto' | 'onnxruntime' | 'blas';
@@ -15,6 +15,12 @@ export interface NodeOptions {
   readonly libraryPath?: string;
   /** File of a BLAS with a C interface (`cblas_sgemm`) to load instead of the system's. */
   readonly blasPath?: string;
+}
+
+declare module '@orth/backend' {
+  interface BackendOptionsByName {
+    node: NodeOptions & CommonBackendOptions;
+  }
 }
 
 /** Names of {@link NodeOptions}. */

@@ -69,7 +69,7 @@ describe('a library that cannot be used', () => {
   test.runIf(process.platform === 'linux')('is another library', async () => {
     const { message } = await failure(useBackend('node', { libraryPath: 'libm.so.6' }));
     expect(message).toContain('OrtGetApiBase');
-    const blas = { library: 'blas', blasPath: 'libm.so.6' };
+    const blas = { library: 'blas', blasPath: 'libm.so.6' } as const;
     expect((await failure(useBackend('node', blas))).message).toContain('cblas_sgemm');
   });
 
@@ -93,10 +93,10 @@ describe('a library that cannot be used', () => {
   });
 
   test('wrong options are the caller’s error', async () => {
-    await expect(useBackend('node', { library: 'mkl' })).rejects.toThrow(
+    await expect(useBackend('node', { library: 'mkl' as 'blas' })).rejects.toThrow(
       'useBackend: library must be one of "auto", "onnxruntime", "blas", got "mkl"',
     );
-    await expect(useBackend('node', { libraryPath: 7 })).rejects.toThrow(
+    await expect(useBackend('node', { libraryPath: 7 as unknown as string })).rejects.toThrow(
       "useBackend: libraryPath must be a file's path, got 7",
     );
   });

@@ -69,7 +69,7 @@ test('a name nobody knows: the error lists those that are known', async () => {
   expect(getBackend()).toBe(home);
 });
 
-test.each(['webgpu', 'cuda', 'node'])('%s without its package: how to get it', async (name) => {
+test.each(['webgpu', 'node'])('%s without its package: how to get it', async (name) => {
   const error = await failure(useBackend(name));
   expect(error.message).toMatch(
     `npm install @orth/backend-${name}, then import '@orth/backend-${name}' before useBackend`,
