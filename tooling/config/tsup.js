@@ -42,6 +42,8 @@ export function library(options = {}) {
     entry: ['src/index.ts'],
     format: ['esm', 'cjs'],
     target: 'es2022',
+    // Without its prefix a built-in module looks like a package, to bundlers and to Deno.
+    removeNodeProtocol: false,
     clean: true,
     sourcemap: true,
     silent: true,
@@ -61,6 +63,7 @@ export function application(entry, options = {}) {
     entry,
     format: ['esm'],
     target: 'es2022',
+    removeNodeProtocol: false,
     clean: true,
     sourcemap: true,
     silent: true,
