@@ -91,10 +91,10 @@ const steps: Step[] = [
   { name: 'layer rules', command: 'turbo boundaries' },
   { name: 'types', command: 'turbo run typecheck --output-logs=errors-only' },
   { name: 'API docs', command: 'typedoc --treatWarningsAsErrors --logLevel Warn' },
-  vitest('tests in Node', ['node', 'cpu', 'wasm']),
+  vitest('tests in Node', ['node', 'cpu', 'wasm', 'native']),
   vitest('tests on WebGPU in Node', ['webgpu']),
   vitest('tests in Chromium', ['chromium-*']),
-  ...['cpu', 'wasm', 'webgpu'].map(fixtures),
+  ...['cpu', 'wasm', 'node', 'webgpu'].map(fixtures),
   {
     name: 'packed packages in a project of their own',
     command: 'tsx tooling/scripts/src/releaseCheck.ts',
