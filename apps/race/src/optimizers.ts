@@ -73,14 +73,14 @@ export const OPTIMIZERS = {
   },
   norMuon: {
     label: 'NorMuon',
-    learningRate: 0.004,
+    learningRate: 0.016,
     sweep: SWEEP,
     create: (learningRate) =>
       new NorMuon({ ...MATCHED, learningRate, adamW: { ...ADAM, learningRate } }),
   },
   root: {
     label: 'ROOT',
-    learningRate: 0.004,
+    learningRate: 0.016,
     sweep: SWEEP,
     create: (learningRate) =>
       new Root({ ...MATCHED, learningRate, adamW: { ...ADAM, learningRate } }),
@@ -94,21 +94,21 @@ export const OPTIMIZERS = {
   },
   hybridAuON: {
     label: 'Hybrid-AuON',
-    learningRate: 0.004,
+    learningRate: 0.002,
     sweep: SWEEP,
     create: (learningRate) =>
       new HybridAuON({ ...NORMALIZED, learningRate, adamW: { ...ADAM, learningRate } }),
   },
   trion: {
     label: 'Trion',
-    learningRate: 0.004,
+    learningRate: 0.016,
     sweep: SWEEP,
     create: (learningRate) =>
       new Trion({ ...MATCHED, rank: RANK, learningRate, adamW: { ...ADAM, learningRate } }),
   },
   dctAdamW: {
     label: 'DCT-AdamW',
-    learningRate: 0.004,
+    learningRate: 0.008,
     sweep: SWEEP,
     create: (learningRate) => new DctAdamW({ ...ADAM, rank: RANK, errorBits: 8, learningRate }),
   },
