@@ -2,6 +2,7 @@
  * `pnpm new-package NAME [algorithm|backend|foundation]`: a package that builds, type-checks and is tested from its
  * first minute. Everything it writes besides package.json is a line or two, because the settings live in tooling/.
  */
+import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -82,6 +83,7 @@ function main(): void {
     mkdirSync(dirname(join(folder, file)), { recursive: true });
     writeFileSync(join(folder, file), text);
   }
+  execFileSync('npx', ['--no-install', 'biome', 'format', '--write', folder], { cwd: root });
   console.log(`packages/${name} written; now: pnpm install && pnpm build`);
 }
 
