@@ -1,1 +1,9 @@
-export {};
+export type {
+  FeatureArray,
+  Feedback,
+  Json,
+  Observation,
+  Policy,
+  PolicyState,
+  Round,
+} from './policy.js';
