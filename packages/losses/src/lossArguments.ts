@@ -1,0 +1,150 @@
+/** What the losses of this package take besides their own options, and how it is checked. */
+import { checkBoolean, checkOneOf, checkOptions, checkTensor } from '@orth/backend';
+import { getBackend, type Tensor } from '@tensorflow/tfjs-core';
+import { REDUCTIONS, type Reduction } from './reduction.js';
+
+/** Options of every loss that gives one number an example. */
+export interface LossOptions {
+  /** How the losses of examples become the result, see {@link Reduction}. Default `'mean'` */
+  readonly reduction?: Reduction;
+  /** A weight >= 0 for each example, float32 of the shape of the unreduced loss. Default: 1 each */
+  readonly weights?: Tensor;
+  /**
+   * Whether values are looked at and not only shapes: labels in range, weights >= 0, no NaN. That reads from the device,
+   * so the default is true where tensors lie in host memory (backends cpu, wasm and node) and false elsewhere; on WebGPU
+   * outside a browser, where nothing can be read synchronously, true throws.
+   */
+  readonly checkValues?: boolean;
+}
+
+/** Names of {@link LossOptions}. */
+export const LOSS_OPTIONS: readonly (keyof LossOptions)[] = ['reduction', 'weights', 'checkValues'];
+
+/** Backends whose tensors lie in host memory: reading one costs a copy and no wait. */
+const HOST_BACKENDS = ['cpu', 'wasm', 'node', 'tensorflow'];
+
+/**
+ * Whether values shall be checked: what the caller asked for, else whether reading is free.
+ * @throws TypeError if `option` is neither undefined nor a boolean
+ */
+export function shouldCheckValues(caller: string, option: boolean | undefined): boolean {
+  if (option === undefined) return HOST_BACKENDS.includes(getBackend());
+  checkBoolean(caller, 'checkValues', option);
+  return option;
+}
+
+/**
+ * Checks the options that losses share, for losses of `shape` before reduction.
+ *
+ * @param own - names of the options that the loss has besides
+ * @returns the reduction, the weights, and whether to check values
+ * @throws TypeError for an unknown option or a weight that is no float32 tensor; RangeError for an unknown reduction,
+ *   weights of another shape, or a weight that is negative or not finite
+ */
+export function resolveLossOptions(
+  caller: string,
+  options: LossOptions,
+  own: readonly string[],
+  shape: readonly number[],
+): { reduction: Reduction; weights: Tensor | undefined; checkValues: boolean } {
+  checkOptions(caller, options, [...own, ...LOSS_OPTIONS]);
+  const { reduction = 'mean', weights } = options;
+  checkOneOf(caller, 'reduction', reduction, REDUCTIONS);
+  const checkValues = shouldCheckValues(caller, options.checkValues);
+  if (weights !== undefined) {
+    checkTensor(caller, 'weights', weights, { shape });
+    if (checkValues) checkEach(caller, 'weights', weights, 'be finite and >= 0', isWeight);
+  }
+  return { reduction, weights, checkValues };
+}
+
+const isWeight = (w: number) => w >= 0 && w < Infinity;
+
+/**
+ * Demands something of every entry of a tensor, which is read synchronously.
+ * @param rule - what each entry must do, as the message says it: `be finite`
+ * @throws RangeError naming the first entry that does not
+ */
+export function checkEach(
+  caller: string,
+  argument: string,
+  x: Tensor,
+  rule: string,
+  holds: (value: number) => boolean,
+): void {
+  const values = x.dataSync();
+  for (let i = 0; i < values.length; i++) {
+    if (holds(values[i]!)) continue;
+    throw new RangeError(`${caller}: ${argument} must ${rule}, got ${values[i]} at index ${i}`);
+  }
+}
+
+/**
+ * Demands that no entry is NaN; infinities pass.
+ * @throws RangeError naming the first NaN
+ */
+export function checkNotNaN(caller: string, argument: string, x: Tensor): void {
+  checkEach(caller, argument, x, 'not be NaN', (value) => !Number.isNaN(value));
+}
+
+/** How labels are given: one class index an example, or a distribution over the classes. */
+export type LabelForm = 'indices' | 'distributions';
+
+/** How far the entries of a distribution may sum from 1. */
+const SUM_TOLERANCE = 1e-3;
+
+/**
+ * Tells class indices `[…]` from distributions `[…, n]` (one-hot or soft) for logits `[…, n]`, by their rank.
+ *
+ * @param values - whether entries are checked too: indices are integers in [0, n), distributions >= 0 with sum 1
+ * @throws TypeError if labels are no tensor of numbers or booleans; RangeError for another shape, or for the entries
+ */
+export function checkLabels(
+  caller: string,
+  labels: unknown,
+  logits: Tensor,
+  values: boolean,
+): LabelForm {
+  checkTensor(caller, 'labels', labels, { dtype: ['int32', 'float32', 'bool'] });
+  const n = logits.shape.at(-1)!;
+  const batch = logits.shape.slice(0, -1);
+  const form: LabelForm = labels.rank === logits.rank ? 'distributions' : 'indices';
+  const want = form === 'distributions' ? logits.shape : batch;
+  if (`${labels.shape}` !== `${want}`) {
+    throw new RangeError(
+      `${caller}: labels must have shape [${batch}] (class indices) or [${logits.shape}] (distributions), ` +
+        `got shape [${labels.shape}]`,
+    );
+  }
+  if (form === 'indices' && labels.dtype === 'bool') {
+    throw new TypeError(`${caller}: labels must be numbers where they are class indices, got bool`);
+  }
+  if (!values) return form;
+  if (form === 'indices') {
+    checkEach(caller, 'labels', labels, `be integers in [0, ${n})`, (y) => isIndex(y, n));
+  } else {
+    checkDistributions(caller, labels.dataSync(), n);
+  }
+  return form;
+}
+
+const isIndex = (y: number, n: number) => Number.isInteger(y) && y >= 0 && y < n;
+
+function checkDistributions(caller: string, values: ArrayLike<number>, n: number): void {
+  for (let row = 0; row < values.length; row += n) {
+    let sum = 0;
+    for (let k = row; k < row + n; k++) {
+      const q = values[k]!;
+      // Written so that NaN fails too.
+      if (!(q >= 0)) {
+        throw new RangeError(`${caller}: labels must be >= 0, got ${q} at index ${k}`);
+      }
+      sum += q;
+    }
+    if (!(Math.abs(sum - 1) <= SUM_TOLERANCE)) {
+      throw new RangeError(
+        `${caller}: labels must sum to 1 over the classes, got ${sum} in row ${row / n}`,
+      );
+    }
+  }
+}
