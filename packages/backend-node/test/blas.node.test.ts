@@ -49,6 +49,23 @@ describe('cblas_sgemm is called by its own rules', () => {
   });
 });
 
+test.each([
+  [1, 4, true],
+  [1, 1, false],
+  [2, 4, false],
+  [0, 4, false],
+])('openblas_get_parallel() %i with %i threads: stopped by a fork %s', (kind, threads, want) => {
+  const { foreign } = recorder();
+  const openBlasOf: Foreign = {
+    ...foreign,
+    load: (path) => ({
+      ...foreign.load(path),
+      optional: (name) => (name === 'openblas_get_parallel' ? () => kind : undefined) as never,
+    }),
+  };
+  expect(openBlas(openBlasOf, '/lib/libopenblas.so.0', threads).stopsAtFork).toBe(want);
+});
+
 test('without a BLAS the error lists what was looked for', () => {
   const none: Foreign = {
     ...recorder().foreign,

@@ -19,6 +19,11 @@ export interface Blas {
   readonly path: string;
   /** What the library says about itself, or its file's name. */
   readonly version: string;
+  /**
+   * Whether its own threads are stopped by a fork, as those of OpenBLAS on POSIX threads are: a product that another
+   * thread of the process has under way then waits for ever.
+   */
+  readonly stopsAtFork: boolean;
   multiply(product: BlasProduct): void;
 }
 
@@ -39,6 +44,9 @@ const SGEMM: readonly CType[] = [
   'int',
 ];
 
+/** openblas_get_parallel() of a build on POSIX threads; OpenMP, which gives 2, survives a fork. */
+const POSIX_THREADS = 1;
+
 /** Setters of the number of threads; Accelerate has none and decides by itself. */
 const THREAD_SETTERS = ['openblas_set_num_threads', 'MKL_Set_Num_Threads'];
 
@@ -50,10 +58,12 @@ export function openBlas(foreign: Foreign, path: string, threads: number): Blas 
   const library = foreign.load(path);
   const sgemm = library.function<void>('cblas_sgemm', 'void', SGEMM);
   for (const name of THREAD_SETTERS) library.optional<void>(name, 'void', ['int'])?.(threads);
+  const parallel = library.optional<number>('openblas_get_parallel', 'int', []);
   const describe = library.optional<string>('openblas_get_config', 'string', []);
   return {
     path,
     version: describe ? describe().trim() : (path.split(/[\\/]/).at(-1) ?? path),
+    stopsAtFork: threads > 1 && parallel?.() === POSIX_THREADS,
     multiply({ transposeA, transposeB, m, n, k, a, b, c }) {
       sgemm(
         ROW_MAJOR,

@@ -1,3 +1,4 @@
+import { isMainThread } from 'node:worker_threads';
 import type { NodeOptions } from '../options.js';
 import { type Blas, openBlas, openSystemBlas } from './blas.js';
 import type { Foreign } from './foreign.js';
@@ -6,7 +7,10 @@ import type { OnnxRuntime } from './onnxRuntime.js';
 /** Under `'auto'` a BLAS must be this much faster, so that noise does not choose the library. */
 const WORTH = 1.25;
 const SIZE = 256;
-const ROUNDS = 5;
+const ROUNDS = 15;
+
+/** A worker's products run while the main thread may start a process, which forks this one. */
+const mayBeForked = (blas: Blas) => blas.stopsAtFork && !isMainThread;
 
 /**
  * The BLAS that is to multiply matrices, or undefined for ONNX Runtime.
@@ -22,17 +26,24 @@ export function selectBlas(
     const blas = blasPath
       ? openBlas(foreign, blasPath, onnx.threads)
       : openSystemBlas(foreign, onnx.threads);
-    return library === 'blas' || isFaster(foreign, onnx, blas) ? blas : undefined;
+    if (library !== 'blas') {
+      return !mayBeForked(blas) && isFaster(foreign, onnx, blas) ? blas : undefined;
+    }
+    if (!mayBeForked(blas)) return blas;
+    throw new Error(
+      `useBackend: ${blas.path} must have threads: 1 in a worker, got ${onnx.threads}: a child process ` +
+        "started meanwhile would stop its threads; library: 'onnxruntime' has no such limit",
+    );
   }
   try {
     const blas = openSystemBlas(foreign, onnx.threads);
-    return isFaster(foreign, onnx, blas) ? blas : undefined;
+    return !mayBeForked(blas) && isFaster(foreign, onnx, blas) ? blas : undefined;
   } catch {
     return undefined;
   }
 }
 
-/** Best of a few interleaved products, some 5 ms in all. */
+/** Best of a few interleaved products, some 10 ms in all. */
 function isFaster(foreign: Foreign, onnx: OnnxRuntime, blas: Blas): boolean {
   const bytes = 4 * SIZE * SIZE;
   const buffer = new ArrayBuffer(3 * bytes);
