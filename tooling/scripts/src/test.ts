@@ -6,7 +6,7 @@
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
@@ -28,11 +28,15 @@ interface Step {
   readonly needed?: boolean;
 }
 
+/** What failed, repeated at the end: in a long log nobody finds it otherwise. */
+const failures: string[] = [];
+
 const scratch = mkdtempSync(join(tmpdir(), 'orth-test-'));
 
 /** The last `N passed, N failed` line of a runner of ours. */
 function countClosingLine(output: string, ok: boolean): Counts {
   const line = [...output.matchAll(/^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$/gm)].at(-1);
+  failures.push(...(output.match(/^(?:FAIL|unknown|not ok) .*$/gm) ?? []));
   const [passed, failed, skipped] = [1, 2, 3].map((i) => Number(line?.[i] ?? 0));
   return { passed: passed!, failed: ok ? failed! : Math.max(failed!, 1), skipped: skipped! };
 }
@@ -42,7 +46,11 @@ interface VitestReport {
   readonly numFailedTests: number;
   readonly testResults: readonly {
     readonly name: string;
-    readonly assertionResults: readonly { readonly fullName: string; readonly status: string }[];
+    readonly assertionResults: readonly {
+      readonly fullName: string;
+      readonly status: string;
+      readonly failureMessages?: readonly string[];
+    }[];
   }[];
 }
 
@@ -53,6 +61,13 @@ function countVitest(file: string) {
       report = JSON.parse(readFileSync(file, 'utf8'));
     } catch {
       return { passed: 0, failed: 1, skipped: 0 };
+    }
+    for (const { name, assertionResults } of report.testResults) {
+      for (const { fullName, status, failureMessages } of assertionResults) {
+        if (status !== 'failed') continue;
+        const message = failureMessages?.[0]?.split('\n')[0] ?? '';
+        failures.push(`${relative(root, name)} > ${fullName}: ${message}`);
+      }
     }
     const skipped = report.testResults.flatMap((result) =>
       result.assertionResults.filter(({ status }) => status === 'pending' || status === 'skipped'),
@@ -140,6 +155,7 @@ for (const step of steps) {
 }
 rmSync(scratch, { recursive: true, force: true });
 if (failedSteps.length > 0) console.log(`\nfailed: ${failedSteps.join(', ')}`);
+for (const failure of failures) console.log(`  ${failure}`);
 const skipped = total.skipped > 0 ? `, ${total.skipped} skipped` : '';
 console.log(`\n${total.passed} passed, ${total.failed} failed${skipped}`);
 process.exit(total.failed > 0 ? 1 : 0);
