@@ -1,0 +1,360 @@
+/**
+ * One exact step of stochastic gradient descent on `W = V U + 1ωᵀ`: Vincent, de Brébisson and Bouthillier 2015, arXiv
+ * 1412.7091, whose letters are kept. O(m d² + m² d) for m examples, whatever D is; for m > d also O(d³).
+ */
+import { NonFiniteError } from '@orth/backend';
+import { type FactoredWeights, isNear } from './factoredWeights.js';
+import {
+  addRowTimes,
+  setIdentity,
+  solveInPlace,
+  sumOfSquares,
+  timesTransposed,
+  transposeInto,
+} from './hostProduct.js';
+import type { SphericalLoss } from './sphericalLoss.js';
+
+/** A batch on the host. */
+export interface FactoredBatch {
+  /** Examples. */
+  readonly m: number;
+  /** Targets of each example. */
+  readonly K: number;
+  /** H, `[m, d]` */
+  readonly hidden: Float64Array;
+  /** `[m, K]` */
+  readonly labels: ArrayLike<number>;
+  /** What each example's loss counts in the whole: 1/m for the mean. */
+  readonly weights: Float64Array;
+}
+
+/** What the losses of a batch are, and all that the update needs; belongs to the weights as they were. */
+export interface FactoredForward extends FactoredBatch {
+  /** Loss of each example, averaged over its targets, without its weight. */
+  readonly losses: Float64Array;
+  /** Gradient of the weighted sum of losses with respect to H, `[m, d]`. */
+  readonly hiddenGradient: Float64Array;
+  /** Logits of the targets, `[m, K]`. */
+  readonly targetLogits: Float64Array;
+  /** q = Σ o² of each example. */
+  readonly squares: Float64Array;
+  /** s = Σ o of each example. */
+  readonly sums: Float64Array;
+  /** Different classes among the labels, and for each label which of them it is. */
+  readonly classes: Int32Array;
+  readonly classOf: Int32Array;
+  /** Rows of V of these classes. */
+  readonly rows: Float64Array;
+  /** H Uᵀ */
+  readonly HU: Float64Array;
+  /** H Q */
+  readonly HQ: Float64Array;
+  /** H Q Hᵀ, `[m, m]` */
+  readonly logitProducts: Float64Array;
+  /** V[c] U summed over each example's targets with their derivatives, and the terms of ω and w̄. */
+  readonly Z: Float64Array;
+  /** Weighted derivatives by the target logits `[m, K]`, by q and by s. */
+  readonly byTarget: Float64Array;
+  readonly bySquares: Float64Array;
+  readonly bySum: Float64Array;
+}
+
+/** Losses and the gradient with respect to H; changes nothing. */
+export function factoredForward(
+  weights: FactoredWeights,
+  loss: SphericalLoss,
+  batch: FactoredBatch,
+): FactoredForward {
+  const { m, K, hidden: H } = batch;
+  const { D, d } = weights;
+  const { U, omega, Q, columnSums } = weights.current;
+  const HQ = new Float64Array(m * d);
+  timesTransposed(m, d, d, H, Q, HQ);
+  const HU = new Float64Array(m * d);
+  timesTransposed(m, d, d, H, U, HU);
+  const logitProducts = new Float64Array(m * m);
+  timesTransposed(m, m, d, H, HQ, logitProducts);
+
+  const { classes, classOf } = distinct(batch.labels, m * K);
+  const rows = new Float64Array(classes.length * d);
+  for (let u = 0; u < classes.length; u++) weights.readRow(classes[u]!, rows, u * d);
+
+  const losses = new Float64Array(m);
+  const targetLogits = new Float64Array(m * K);
+  const squares = new Float64Array(m);
+  const sums = new Float64Array(m);
+  const byTarget = new Float64Array(m * K);
+  const bySquares = new Float64Array(m);
+  const bySum = new Float64Array(m);
+  for (let i = 0; i < m; i++) {
+    squares[i] = Math.max(logitProducts[i * m + i]!, 0);
+    sums[i] = dot(d, H, i * d, columnSums, 0);
+    const shift = dot(d, H, i * d, omega, 0);
+    for (let t = i * K; t < (i + 1) * K; t++) {
+      targetLogits[t] = dot(d, HU, i * d, rows, classOf[t]! * d) + shift;
+      const terms = loss.evaluate(targetLogits[t]!, squares[i]!, sums[i]!, D);
+      const weight = batch.weights[i]! / K;
+      losses[i] = losses[i]! + terms.loss / K;
+      byTarget[t] = weight * terms.target;
+      bySquares[i] = bySquares[i]! + weight * terms.squares;
+      bySum[i] = bySum[i]! + weight * terms.sum;
+    }
+  }
+
+  // Z = (ga V[c]) U + (Σ ga) ωᵀ + gs w̄ᵀ
+  const gaV = new Float64Array(m * d);
+  for (let t = 0; t < m * K; t++) {
+    const i = Math.floor(t / K);
+    addScaled(d, byTarget[t]!, rows, classOf[t]! * d, gaV, i * d);
+  }
+  const columnsOfU = new Float64Array(d * d);
+  transposeInto(d, d, U, columnsOfU);
+  const Z = new Float64Array(m * d);
+  timesTransposed(m, d, d, gaV, columnsOfU, Z);
+  const hiddenGradient = new Float64Array(m * d);
+  for (let i = 0; i < m; i++) {
+    addScaled(d, total(byTarget, i * K, K), omega, 0, Z, i * d);
+    addScaled(d, bySum[i]!, columnSums, 0, Z, i * d);
+    for (let j = i * d; j < (i + 1) * d; j++) {
+      hiddenGradient[j] = 2 * bySquares[i]! * HQ[j]! + Z[j]!;
+    }
+  }
+  return {
+    ...batch,
+    losses,
+    hiddenGradient,
+    targetLogits,
+    squares,
+    sums,
+    classes,
+    classOf,
+    rows,
+    HU,
+    HQ,
+    logitProducts,
+    Z,
+    byTarget,
+    bySquares,
+    bySum,
+  };
+}
+
+/**
+ * Descends along the gradient of the weighted sum of losses.
+ *
+ * @param learningRate - η >= 0; at 0 nothing changes
+ * @param conditionLimit - U is renormalised once it is further than this from the identity
+ * @throws NonFiniteError if a weight would overflow; then nothing was changed
+ */
+export function factoredUpdate(
+  weights: FactoredWeights,
+  forward: FactoredForward,
+  learningRate: number,
+  conditionLimit: number,
+): void {
+  if (learningRate === 0) return;
+  const eta = learningRate;
+  const { D, d } = weights;
+  const { m, K, hidden: H, HU, Z, byTarget, bySquares, bySum, hiddenGradient } = forward;
+  const { current, next } = weights;
+
+  // B = 2 diag(gq) H, and what is needed of it and of H by columns.
+  const B = new Float64Array(m * d);
+  for (let i = 0; i < m; i++) addScaled(d, 2 * bySquares[i]!, H, i * d, B, i * d);
+  const HColumns = columnsOf(m, d, H);
+  const BColumns = columnsOf(m, d, B);
+
+  // U ← U − η (H Uᵀ)ᵀ B
+  next.U.set(current.U);
+  const scaled = columnsOf(m, d, HU);
+  for (let i = 0; i < scaled.length; i++) scaled[i] = eta * scaled[i]!;
+  timesTransposed(d, d, m, scaled, BColumns, next.U, 'subtract');
+  const near =
+    updateInverse(weights, eta, H, B, HColumns, bySquares, m) && isNear(d, next, conditionLimit);
+
+  // M = (∂L/∂O)(∂L/∂O)ᵀ, m × m
+  const M = outputGradientProducts(D, forward);
+  const ZB = new Float64Array(m * m);
+  timesTransposed(m, m, d, Z, B, ZB);
+  for (let i = 0; i < m; i++) {
+    for (let j = 0; j < m; j++) M[i * m + j] = M[i * m + j]! + ZB[i * m + j]! + ZB[j * m + i]!;
+  }
+
+  // Q ← Q − η (GᵀH + HᵀG) + η² HᵀMH = Q − η (FᵀH + HᵀF) with F = G − η/2 M H
+  const F = new Float64Array(m * d);
+  timesTransposed(m, d, m, M, HColumns, F);
+  for (let i = 0; i < F.length; i++) F[i] = hiddenGradient[i]! - (eta / 2) * F[i]!;
+  const FH = new Float64Array(d * d);
+  timesTransposed(d, d, m, columnsOf(m, d, F), HColumns, FH);
+  for (let i = 0; i < d; i++) {
+    for (let j = 0; j < d; j++) {
+      next.Q[i * d + j] = current.Q[i * d + j]! - eta * (FH[i * d + j]! + FH[j * d + i]!);
+    }
+  }
+
+  // ω ← ω − η Hᵀ(2 gq (Hω) + gs);  w̄ ← w̄ − η Hᵀ(ga + D gs + B w̄)
+  next.omega.set(current.omega);
+  next.columnSums.set(current.columnSums);
+  for (let i = 0; i < m; i++) {
+    const twice = 2 * bySquares[i]!;
+    const HOmega = dot(d, H, i * d, current.omega, 0);
+    addScaled(d, -eta * (twice * HOmega + bySum[i]!), H, i * d, next.omega, 0);
+    const change = total(byTarget, i * K, K) + D * bySum[i]! + twice * forward.sums[i]!;
+    addScaled(d, -eta * change, H, i * d, next.columnSums, 0);
+  }
+
+  // V[c] ← V[c] − η ga H U⁻¹. Where U has gone too far from the identity, or become singular, it becomes a map that
+  // rows pass, and the update is made in the new coordinates, where U = I: no inverse, and no digit of V lost to it.
+  const rows = Float64Array.from(forward.rows);
+  const directions = new Float64Array(m * d);
+  if (near) timesTransposed(m, d, d, H, next.inverse, directions);
+  else {
+    directions.set(H);
+    rows.fill(0);
+    for (let u = 0; u < forward.classes.length; u++) {
+      rows.set(next.omega, u * d);
+      addRowTimes(d, d, forward.rows, u * d, next.U, rows, u * d);
+    }
+  }
+  for (let t = 0; t < m * K; t++) {
+    const i = Math.floor(t / K);
+    addScaled(d, -eta * byTarget[t]!, directions, i * d, rows, forward.classOf[t]! * d);
+  }
+
+  const size =
+    sumOfSquares(next.U) +
+    sumOfSquares(next.Q) +
+    sumOfSquares(next.columnSums) +
+    sumOfSquares(rows);
+  // Rows are kept in float32: anything that rounds to its infinity is too large.
+  if (!Number.isFinite(size) || rows.some((x) => !Number.isFinite(Math.fround(x)))) {
+    throw new NonFiniteError(
+      'SphericalOutputLayer: the step makes weights infinite, nothing was changed; lower the learning rate',
+    );
+  }
+  weights.exchange();
+  if (!near) weights.renormalize();
+  for (let u = 0; u < forward.classes.length; u++) {
+    weights.writeRow(forward.classes[u]!, rows, u * d);
+  }
+}
+
+/**
+ * U⁻ᵀ after the step. With P = diag(2 gq): `U' = U (I − η HᵀPH)`, so `U'⁻ᵀ = U⁻ᵀ (I − η HᵀPH)⁻¹`, by Woodbury's identity
+ * `U⁻ᵀ + η (U⁻ᵀ Hᵀ P) (I − η H Hᵀ P)⁻¹ H` where m <= d.
+ * @returns false where U' is singular to rounding; then the inverse is not written
+ */
+function updateInverse(
+  weights: FactoredWeights,
+  eta: number,
+  H: Float64Array,
+  B: Float64Array,
+  HColumns: Float64Array,
+  bySquares: Float64Array,
+  m: number,
+): boolean {
+  const { d } = weights;
+  const old = weights.current.inverse;
+  const out = weights.next.inverse;
+  if (m > d) {
+    const E = new Float64Array(d * d);
+    setIdentity(d, E);
+    const columns = HColumns.map((x) => eta * x);
+    timesTransposed(d, d, m, columns, columnsOf(m, d, B), E, 'subtract');
+    // E is symmetric: U'⁻¹ = E⁻¹ U⁻¹, solved for all columns of U⁻¹ at once.
+    const inverse = new Float64Array(d * d);
+    transposeInto(d, d, old, inverse);
+    if (!solveInPlace(d, d, E, inverse)) return false;
+    transposeInto(d, d, inverse, out);
+  } else {
+    const K = new Float64Array(m * m);
+    timesTransposed(m, m, d, H, B, K);
+    for (let i = 0; i < m * m; i++) K[i] = -eta * K[i]!;
+    for (let i = 0; i < m; i++) K[i * m + i] = K[i * m + i]! + 1;
+    const X = Float64Array.from(H);
+    if (!solveInPlace(m, d, K, X)) return false;
+    const HInverse = new Float64Array(m * d);
+    timesTransposed(m, d, d, H, old, HInverse);
+    for (let i = 0; i < m; i++) {
+      const factor = 2 * eta * bySquares[i]!;
+      for (let j = i * d; j < (i + 1) * d; j++) HInverse[j] = HInverse[j]! * factor;
+    }
+    out.set(old);
+    timesTransposed(d, d, m, columnsOf(m, d, HInverse), columnsOf(m, d, X), out, 'add');
+  }
+  return Number.isFinite(sumOfSquares(out));
+}
+
+/** `4 gq gqᵀ ∘ (H Q Hᵀ) + D gs gsᵀ + Y + gs gaᵀ + ga gsᵀ`: products of the output gradients but for the terms of B. */
+function outputGradientProducts(D: number, forward: FactoredForward): Float64Array {
+  const { m, K, byTarget, bySquares, bySum, classOf, logitProducts } = forward;
+  const M = new Float64Array(m * m);
+  for (let i = 0; i < m; i++) {
+    const targetI = total(byTarget, i * K, K);
+    for (let j = 0; j < m; j++) {
+      const at = i * m + j;
+      M[at] =
+        4 * bySquares[i]! * bySquares[j]! * logitProducts[at]! +
+        D * bySum[i]! * bySum[j]! +
+        bySum[i]! * total(byTarget, j * K, K) +
+        targetI * bySum[j]!;
+    }
+  }
+  // Y: labels that name the same class.
+  const byClass: number[][] = Array.from({ length: forward.classes.length }, () => []);
+  for (let t = 0; t < m * K; t++) byClass[classOf[t]!]!.push(t);
+  for (const same of byClass) {
+    for (const t of same) {
+      const row = Math.floor(t / K) * m;
+      for (const r of same) {
+        const at = row + Math.floor(r / K);
+        M[at] = M[at]! + byTarget[t]! * byTarget[r]!;
+      }
+    }
+  }
+  return M;
+}
+
+function columnsOf(m: number, n: number, A: Float64Array): Float64Array {
+  const out = new Float64Array(m * n);
+  transposeInto(m, n, A, out);
+  return out;
+}
+
+function dot(n: number, a: Float64Array, aAt: number, b: Float64Array, bAt: number): number {
+  let sum = 0;
+  for (let j = 0; j < n; j++) sum += a[aAt + j]! * b[bAt + j]!;
+  return sum;
+}
+
+function total(a: Float64Array, from: number, count: number): number {
+  let sum = 0;
+  for (let t = from; t < from + count; t++) sum += a[t]!;
+  return sum;
+}
+
+function addScaled(
+  n: number,
+  factor: number,
+  x: Float64Array,
+  xAt: number,
+  out: Float64Array,
+  outAt: number,
+): void {
+  for (let j = 0; j < n; j++) out[outAt + j] = out[outAt + j]! + factor * x[xAt + j]!;
+}
+
+function distinct(labels: ArrayLike<number>, count: number) {
+  const seen = new Map<number, number>();
+  const classOf = new Int32Array(count);
+  for (let t = 0; t < count; t++) {
+    const label = labels[t]!;
+    let index = seen.get(label);
+    if (index === undefined) {
+      index = seen.size;
+      seen.set(label, index);
+    }
+    classOf[t] = index;
+  }
+  return { classes: Int32Array.from(seen.keys()), classOf };
+}
