@@ -1,3 +1,19 @@
+export type { DualsInput } from './initialPotentials.js';
+export {
+  type ProjectSimplexOptions,
+  type ProjectSparseSimplexOptions,
+  projectSimplex,
+  projectSparseSimplex,
+} from './projectSimplex.js';
+export { quadraticTransport, quadraticTransportAsync } from './quadraticTransport.js';
+export type { QuadraticTransportOptions, SparseTransportOptions } from './regularizedOptions.js';
+export type { SparseSolution } from './regularizedSolver.js';
+export {
+  type SparseTransportResult,
+  sparseTransport,
+  sparseTransportAsync,
+} from './sparseTransport.js';
+export { toSparse, toSparseAsync } from './toSparse.js';
 export type {
   CostInput,
   HostArray,
@@ -5,6 +21,13 @@ export type {
   Weights,
   WeightsInput,
 } from './transportArguments.js';
+export {
+  type ObjectiveValue,
+  type TransportObjectives,
+  type TransportObjectivesOptions,
+  transportObjectives,
+  transportObjectivesAsync,
+} from './transportObjectives.js';
 export {
   type PlanEntries,
   type SparsePlan,

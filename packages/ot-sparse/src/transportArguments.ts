@@ -153,8 +153,12 @@ export function checkWeights(
 export function checkTransport(
   caller: string,
   cost: CostInput,
-  { a, b }: Weights,
+  weights: Weights,
 ): TransportRequest {
+  if (typeof weights !== 'object' || weights === null) {
+    throw new TypeError(`${caller}: options must be an object, got ${weights}`);
+  }
+  const { a, b } = weights;
   const shape = checkArrayInput(caller, 'cost', cost);
   const batchShape = shape.slice(0, -2);
   const [m, n] = shape.slice(-2) as [number, number];

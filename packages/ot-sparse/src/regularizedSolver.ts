@@ -1,0 +1,318 @@
+/**
+ * The solver behind `sparseTransport` and `quadraticTransport`: maximises the dual or semi-dual of one problem.
+ *
+ * Liu, Puigcerver, Blondel 2023, arXiv 2209.15466 (sparsity-constrained transport); Blondel, Seguy, Rolet 2018,
+ * arXiv 1710.06276 (quadratic transport: no constraint). The continuation in k and the averaging are derived here.
+ */
+import { minimizeAdam } from './adam.js';
+import { averagePlan } from './averagePlan.js';
+import { ColumnEvaluator } from './columnEvaluator.js';
+import { type CompactProblem, compact, expandPotentials } from './compactProblem.js';
+import type { InitialPotentials } from './initialPotentials.js';
+import { minimizeLbfgs, type SmoothFunction } from './lbfgs.js';
+import { PlanBuilder } from './planBuilder.js';
+import type { TransportProblem } from './transportArguments.js';
+import type { PlanEntries, TransportSolution } from './transportResult.js';
+
+/** Options of the solver, complete. */
+export interface RegularizedSettings {
+  readonly k: number;
+  readonly gamma: number;
+  readonly relativeGamma: boolean;
+  readonly formulation: 'semiDual' | 'dual';
+  readonly solver: 'lbfgs' | 'adam';
+  readonly tolerance: number;
+  readonly functionTolerance: number;
+  readonly maxIterations: number;
+  readonly memory: number;
+  readonly learningRate: number;
+  readonly start: 'continuation' | 'zeros';
+  readonly recover: 'last' | 'average';
+  readonly averagingSteps: number;
+  readonly allowInfeasible: boolean;
+}
+
+/** Solution of one k-sparse or quadratic problem. */
+export interface SparseSolution extends TransportSolution {
+  /** Non-zeros of each column, length n. */
+  readonly nonzerosPerColumn: Int32Array;
+  /**
+   * Least difference of the k-th and the next score among columns with k non-zeros: where it is 0 several plans have the
+   * same potentials. `Infinity` where no column has k.
+   */
+  readonly tieMargin: number;
+  /** Whether the plan is proven optimal: marginals to the tolerance, and primal = dual to 1e−5·(1 + |dual|). */
+  readonly certified: boolean;
+  /** Regularisation used, for `relativeGamma`. */
+  readonly gamma: number;
+}
+
+/** The k-sparse stages before the last may stop here: they only say where to start. */
+const STAGE_TOLERANCE = 1e-6;
+const CERTIFIED_GAP = 1e-5;
+/** First step, in parts of the range of the costs. */
+const FIRST_STEP = 0.1;
+/** First step of the averaging, in steps of that length per mass. */
+const AVERAGING_STEP = 1;
+
+/** Solves one problem. */
+export function solveRegularized(
+  problem: TransportProblem,
+  settings: RegularizedSettings,
+  init: InitialPotentials | undefined,
+): SparseSolution {
+  const compacted = compact(problem);
+  const { m, n } = compacted;
+  const { low, high, mean } = costRange(compacted.columns);
+  const scale = settings.relativeGamma ? (mean * m * n) / compacted.mass : 1;
+  const gamma = settings.gamma * (scale > 0 ? scale : 1);
+  const k = Math.min(settings.k, m);
+  const dual = settings.formulation === 'dual';
+  let x = initialPoint(compacted, init, dual);
+  const step = FIRST_STEP * (high - low) || gamma / n || 1;
+
+  let iterations = 0;
+  let outcome = { met: false, reason: '' };
+  for (const stage of stagesOf(settings, k, m, init !== undefined)) {
+    const last = stage === k;
+    const tolerance = last ? settings.tolerance : Math.max(settings.tolerance, STAGE_TOLERANCE);
+    const objective = new DualObjective(compacted, gamma, stage, dual);
+    const run = maximize(objective, x, settings, tolerance * compacted.mass, step);
+    x = run.x;
+    iterations += run.iterations;
+    outcome = run;
+  }
+  const alpha = x.slice(0, m);
+  const theta = dual ? x.slice(m).map((beta) => -beta) : new Float64Array(n).fill(Number.NaN);
+
+  const evaluator = new ColumnEvaluator(compacted, gamma, k);
+  const { plan, tieMargin } = planOf(evaluator, compacted, alpha, theta, !dual);
+  const beta = theta.map((value) => -value);
+  const value = dualValue(compacted, gamma, plan, alpha, beta);
+  const recovered =
+    settings.recover === 'average'
+      ? averagePlan(evaluator, compacted, alpha, settings.averagingSteps, AVERAGING_STEP * step)
+      : plan;
+  const measures = measure(compacted, gamma, recovered);
+  const gap = measures.primal - value;
+  const tolerance = settings.tolerance * compacted.mass;
+  const marginals = measures.rows + (dual ? measures.columns : 0);
+  const converged =
+    settings.recover === 'average' ? marginals <= tolerance : outcome.met || marginals <= tolerance;
+  return {
+    objective: value,
+    transportCost: measures.transportCost,
+    ...expandPotentials(compacted, alpha, beta),
+    iterations,
+    converged,
+    reason: outcome.reason,
+    residuals: { rows: measures.rows, columns: measures.columns, gap },
+    nonzerosPerColumn: nonzerosPerColumn(problem.n, recovered),
+    tieMargin,
+    certified: marginals <= tolerance && Math.abs(gap) <= CERTIFIED_GAP * (1 + Math.abs(value)),
+    gamma,
+    entries: () => recovered,
+  };
+}
+
+/** The k of each stage: smooth problems first, since the semi-dual for small k has kinks to get stuck at. */
+function stagesOf(
+  { start }: RegularizedSettings,
+  k: number,
+  m: number,
+  warm: boolean,
+): readonly number[] {
+  if (k === m || start === 'zeros' || warm) return [k];
+  return [m, 4 * k, 2 * k].filter((stage, i) => i === 0 || stage < m).concat(k);
+}
+
+function initialPoint(
+  { m, n, rowIndex, columnIndex, columns }: CompactProblem,
+  init: InitialPotentials | undefined,
+  dual: boolean,
+): Float64Array {
+  const x = new Float64Array(dual ? m + n : m);
+  const { alpha, beta } = init ?? {};
+  if (alpha) {
+    for (let i = 0; i < m; i++) x[i] = alpha[rowIndex[i]!]!;
+  } else if (beta) {
+    // The greatest α that is feasible for this β without regularisation.
+    for (let i = 0; i < m; i++) {
+      let least = Infinity;
+      for (let j = 0; j < n; j++) {
+        least = Math.min(least, columns[j * m + i]! - beta[columnIndex[j]!]!);
+      }
+      x[i] = least;
+    }
+  }
+  if (dual && beta) for (let j = 0; j < n; j++) x[m + j] = beta[columnIndex[j]!]!;
+  return x;
+}
+
+/** −(dual or semi-dual) as a function of one vector, α or (α, β). */
+export class DualObjective {
+  /** ‖T1 − a‖₁ + ‖Tᵀ1 − b‖₁ of the last evaluation. */
+  marginalError = Infinity;
+  readonly theta: Float64Array;
+  private readonly rowSums: Float64Array;
+  private readonly columnSums: Float64Array;
+  private readonly evaluator: ColumnEvaluator;
+
+  constructor(
+    private readonly problem: CompactProblem,
+    gamma: number,
+    k: number,
+    private readonly dual: boolean,
+  ) {
+    this.evaluator = new ColumnEvaluator(problem, gamma, k);
+    this.theta = new Float64Array(problem.n).fill(Number.NaN);
+    this.rowSums = new Float64Array(problem.m);
+    this.columnSums = new Float64Array(problem.n);
+  }
+
+  evaluate: SmoothFunction = (x, gradient) => {
+    const { dual, theta, rowSums, columnSums } = this;
+    const { m, n, a, b } = this.problem;
+    if (dual) for (let j = 0; j < n; j++) theta[j] = -x[m + j]!;
+    const alpha = dual ? x.subarray(0, m) : x;
+    const squares = this.evaluator.evaluate(alpha, theta, !dual, rowSums, columnSums);
+    let value = -squares;
+    let error = 0;
+    let shift = 0;
+    for (let i = 0; i < m; i++) {
+      value += x[i]! * a[i]!;
+      const g = rowSums[i]! - a[i]!;
+      gradient[i] = g;
+      error += Math.abs(g);
+      shift += g;
+    }
+    for (let j = 0; j < n; j++) {
+      value -= theta[j]! * b[j]!;
+      if (!dual) continue;
+      const g = columnSums[j]! - b[j]!;
+      gradient[m + j] = g;
+      error += Math.abs(g);
+      shift -= g;
+    }
+    // The objective does not change along a constant shift; what rounding leaves of the gradient there would run away.
+    const mean = shift / x.length;
+    for (let i = 0; i < m; i++) gradient[i]! -= mean;
+    if (dual) for (let j = 0; j < n; j++) gradient[m + j]! += mean;
+    this.marginalError = error;
+    return -value;
+  };
+}
+
+interface Run {
+  readonly x: Float64Array;
+  readonly iterations: number;
+  readonly met: boolean;
+  readonly reason: string;
+}
+
+function maximize(
+  objective: DualObjective,
+  start: Float64Array,
+  { solver, maxIterations, functionTolerance, memory, learningRate }: RegularizedSettings,
+  tolerance: number,
+  initialStep: number,
+): Run {
+  const small = (gradient: Float64Array) =>
+    gradient.reduce((total, g) => total + Math.abs(g), 0) <= tolerance;
+  if (solver === 'adam') {
+    const options = { learningRate, maxIterations, stop: small };
+    const { x, iterations, stopped } = minimizeAdam(objective.evaluate, start, options);
+    const reason = stopped ? 'marginals within the tolerance' : 'maxIterations reached';
+    return { x, iterations, met: stopped, reason };
+  }
+  const { x, iterations, status } = minimizeLbfgs(objective.evaluate, start, {
+    memory,
+    maxIterations,
+    functionTolerance,
+    initialStep,
+    stop: (_, gradient) => small(gradient),
+  });
+  const reasons = {
+    stopped: 'marginals within the tolerance',
+    gradientTolerance: 'marginals within the tolerance',
+    functionTolerance: 'objective no longer rose by functionTolerance',
+    lineSearchFailed: 'no further increase of the objective: rounding, or a tie at the k-th place',
+    maxIterations: 'maxIterations reached',
+  };
+  const met =
+    status === 'stopped' || status === 'gradientTolerance' || status === 'functionTolerance';
+  return { x, iterations, met, reason: reasons[status] };
+}
+
+/** The plan at given potentials, in the original problem's indices. */
+function planOf(
+  evaluator: ColumnEvaluator,
+  { rowIndex, columnIndex }: CompactProblem,
+  alpha: Float64Array,
+  theta: Float64Array,
+  solve: boolean,
+): { plan: PlanEntries; tieMargin: number } {
+  const builder = new PlanBuilder(rowIndex, columnIndex);
+  const tieMargin = evaluator.visit(alpha, theta, solve, (j, rows, values, count) => {
+    builder.addColumn(j, rows, values, count);
+  });
+  return { plan: builder.finish(), tieMargin };
+}
+
+/** ⟨α, a⟩ + ⟨β, b⟩ − (γ/2)‖T‖², with T the plan of these potentials. */
+function dualValue(
+  { a, b }: CompactProblem,
+  gamma: number,
+  { values }: PlanEntries,
+  alpha: Float64Array,
+  beta: Float64Array,
+): number {
+  let value = 0;
+  for (let i = 0; i < a.length; i++) value += alpha[i]! * a[i]!;
+  for (let j = 0; j < b.length; j++) value += beta[j]! * b[j]!;
+  for (let e = 0; e < values.length; e++) value -= 0.5 * gamma * values[e]! ** 2;
+  return value;
+}
+
+function measure({ original }: CompactProblem, gamma: number, plan: PlanEntries) {
+  const { m, n, cost, a, b } = original;
+  const rowSums = new Float64Array(m);
+  const columnSums = new Float64Array(n);
+  let transportCost = 0;
+  let squares = 0;
+  for (let e = 0; e < plan.values.length; e++) {
+    const [i, j, t] = [plan.rows[e]!, plan.columns[e]!, plan.values[e]!];
+    rowSums[i]! += t;
+    columnSums[j]! += t;
+    transportCost += t * cost[i * n + j]!;
+    squares += t * t;
+  }
+  const distance = (x: Float64Array, y: Float64Array) =>
+    x.reduce((total, value, i) => total + Math.abs(value - y[i]!), 0);
+  return {
+    transportCost,
+    primal: transportCost + 0.5 * gamma * squares,
+    rows: distance(rowSums, a),
+    columns: distance(columnSums, b),
+  };
+}
+
+function nonzerosPerColumn(n: number, { columns }: PlanEntries): Int32Array {
+  const counts = new Int32Array(n);
+  for (const column of columns) counts[column]!++;
+  return counts;
+}
+
+/** Least, greatest and mean of the finite costs. */
+function costRange(costs: Float64Array): { low: number; high: number; mean: number } {
+  let [low, high, total, count] = [Infinity, -Infinity, 0, 0];
+  for (let i = 0; i < costs.length; i++) {
+    const c = costs[i]!;
+    if (c === Infinity) continue;
+    if (c < low) low = c;
+    if (c > high) high = c;
+    total += c;
+    count++;
+  }
+  return { low, high, mean: total / count };
+}
