@@ -1,0 +1,10 @@
+/**
+ * Adapters for golden fixtures, one file a system: everything is read off the names of inputs, parameters and outputs, so
+ * that fixtures of other shapes and variants run as they are.
+ */
+import type { Adapter } from '@orth/testing';
+import { adapters as compSum } from './adapters/compSum.js';
+
+export const adapters: Record<string, Adapter> = {
+  ...compSum,
+};
