@@ -1,3 +1,14 @@
+export {
+  type Assignment,
+  type AssignmentOptions,
+  assignment,
+  assignmentAsync,
+} from './assignment.js';
+export {
+  type ExactTransportOptions,
+  exactTransport,
+  exactTransportAsync,
+} from './exactTransport.js';
 export type { DualsInput } from './initialPotentials.js';
 export {
   type ProjectSimplexOptions,
