@@ -1,13 +1,16 @@
-// What all losses share
-
-// Adversarial training
 export {
   type AdversarialStepOptions,
   type AdversarialStepResult,
   adversarialStep,
   type Model,
 } from './adversarialStep.js';
-// Comp-sum family
+export {
+  exponentialLoss,
+  type FocalOptions,
+  focalLoss,
+  hingeLoss,
+  logisticLoss,
+} from './binaryLosses.js';
 export { type CompSumOptions, compSumLoss } from './compSum.js';
 export {
   type HConsistencyOptions,
@@ -22,17 +25,56 @@ export {
   meanAbsoluteErrorLoss,
   sumExponentialLoss,
 } from './compSumMembers.js';
-// Large output layers
+export { EnsLoss, type EnsLossDraws, type EnsLossState } from './ensLoss.js';
+export type { EnsLossOptions } from './ensLossOptions.js';
+export {
+  type EasyToHardOptions,
+  easyToHardSchedule,
+  type GenerateMaskOptions,
+  generateMask,
+  type RandomMaskOptions,
+  randomMask,
+} from './hardPatchesMask.js';
 export {
   type HierarchicalSoftmaxWeights,
   hierarchicalLogProbabilities,
   hierarchicalSoftmaxLoss,
 } from './hierarchicalSoftmax.js';
+export { inverseBoxCox } from './inverseBoxCox.js';
 export { asLayersLoss, type Loss } from './layersLoss.js';
 export type { LossOptions } from './lossArguments.js';
+export {
+  absoluteLossObjective,
+  type PredictionOptions,
+  pairRankingAccuracy,
+} from './lossPredictions.js';
 export { type MarginDeltaNormOptions, marginDeltaNorm } from './marginDeltaNorm.js';
+export {
+  type MovingAverageOptions,
+  movingAverageSchedule,
+  updateMovingAverage,
+} from './movingAverage.js';
+export {
+  type ImageLayout,
+  type PatchOptions,
+  patchify,
+  type UnpatchifyOptions,
+  unpatchify,
+} from './patches.js';
+export {
+  gatherPatches,
+  type PatchIndices,
+  type PatchIndicesOptions,
+  patchIndices,
+} from './patchIndices.js';
+export {
+  patchReconstructionLoss,
+  type ReconstructionLoss,
+  type ReconstructionOptions,
+} from './patchReconstructionLoss.js';
 export { type PgdOptions, pgd } from './pgd.js';
 export { type Reduction, reduceLoss } from './reduction.js';
+export { type RelativeLossOptions, relativeLossObjective } from './relativeLossObjective.js';
 export { type RhoMarginOptions, rhoMarginLoss } from './rhoMarginLoss.js';
 export {
   type SmoothAdversarialOptions,

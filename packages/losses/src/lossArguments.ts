@@ -58,7 +58,8 @@ export function resolveLossOptions(
   return { reduction, weights, checkValues };
 }
 
-const isWeight = (w: number) => w >= 0 && w < Infinity;
+/** Whether a number may be a weight. */
+export const isWeight = (w: number) => w >= 0 && w < Infinity;
 
 /**
  * Demands something of every entry of a tensor, which is read synchronously.

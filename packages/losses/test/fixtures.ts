@@ -4,7 +4,11 @@
  */
 import type { Adapter } from '@orth/testing';
 import { adapters as compSum } from './adapters/compSum.js';
+import { adapters as ensLoss } from './adapters/ensLoss.js';
+import { adapters as hardPatches } from './adapters/hardPatches.js';
 
 export const adapters: Record<string, Adapter> = {
   ...compSum,
+  ...ensLoss,
+  ...hardPatches,
 };
