@@ -1,3 +1,3 @@
 import { library } from '@orth/config/tsup';
 
-export default library();
+export default library({ entry: ['src/index.ts', 'src/node.ts'] });

@@ -294,7 +294,7 @@ test('progressive validation judges each round before learning from it', async (
     { probabilities: () => [0.5, 0.5], learn: () => {} },
   );
   expect(once.ips.value).toBe(1);
-  const option = { model: () => [0] };
+  const option: object = { model: () => [0] };
   await expect(progressiveValidation([], learner, option)).rejects.toThrow(
     'unknown option "model"',
   );
