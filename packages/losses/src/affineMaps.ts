@@ -1,4 +1,4 @@
-import { addRowTimes, timesTransposed, transposeInto } from './hostProduct.js';
+import { addRowTimes, multiply } from './hostProduct.js';
 
 /** A map of rows, `v ← v T + t`. */
 export interface AffineMap {
@@ -9,10 +9,8 @@ export interface AffineMap {
 }
 
 function compose(d: number, first: AffineMap, second: AffineMap): AffineMap {
-  const columns = new Float64Array(d * d);
-  transposeInto(d, d, second.matrix, columns);
   const matrix = new Float64Array(d * d);
-  timesTransposed(d, d, d, first.matrix, columns, matrix);
+  multiply(d, d, d, { data: first.matrix }, { data: second.matrix }, matrix);
   const offset = Float64Array.from(second.offset);
   addRowTimes(d, d, first.offset, 0, second.matrix, offset, 0);
   return { matrix, offset };

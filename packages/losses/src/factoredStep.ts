@@ -6,11 +6,11 @@ import { NonFiniteError } from '@orth/backend';
 import { type FactoredWeights, isNear } from './factoredWeights.js';
 import {
   addRowTimes,
+  addScaled,
+  multiply,
   setIdentity,
   solveInPlace,
   sumOfSquares,
-  timesTransposed,
-  transposeInto,
 } from './hostProduct.js';
 import type { SphericalLoss } from './sphericalLoss.js';
 
@@ -69,11 +69,11 @@ export function factoredForward(
   const { D, d } = weights;
   const { U, omega, Q, columnSums } = weights.current;
   const HQ = new Float64Array(m * d);
-  timesTransposed(m, d, d, H, Q, HQ);
+  multiply(m, d, d, { data: H }, { data: Q }, HQ);
   const HU = new Float64Array(m * d);
-  timesTransposed(m, d, d, H, U, HU);
+  multiply(m, d, d, { data: H }, { data: U, transposed: true }, HU);
   const logitProducts = new Float64Array(m * m);
-  timesTransposed(m, m, d, H, HQ, logitProducts);
+  multiply(m, m, d, { data: HQ }, { data: H, transposed: true }, logitProducts);
 
   const { classes, classOf } = distinct(batch.labels, m * K);
   const rows = new Float64Array(classes.length * d);
@@ -107,10 +107,8 @@ export function factoredForward(
     const i = Math.floor(t / K);
     addScaled(d, byTarget[t]!, rows, classOf[t]! * d, gaV, i * d);
   }
-  const columnsOfU = new Float64Array(d * d);
-  transposeInto(d, d, U, columnsOfU);
   const Z = new Float64Array(m * d);
-  timesTransposed(m, d, d, gaV, columnsOfU, Z);
+  multiply(m, d, d, { data: gaV }, { data: U }, Z);
   const hiddenGradient = new Float64Array(m * d);
   for (let i = 0; i < m; i++) {
     addScaled(d, total(byTarget, i * K, K), omega, 0, Z, i * d);
@@ -158,34 +156,29 @@ export function factoredUpdate(
   const { m, K, hidden: H, HU, Z, byTarget, bySquares, bySum, hiddenGradient } = forward;
   const { current, next } = weights;
 
-  // B = 2 diag(gq) H, and what is needed of it and of H by columns.
+  // B = 2 diag(gq) H.
   const B = new Float64Array(m * d);
   for (let i = 0; i < m; i++) addScaled(d, 2 * bySquares[i]!, H, i * d, B, i * d);
-  const HColumns = columnsOf(m, d, H);
-  const BColumns = columnsOf(m, d, B);
 
   // U ← U − η (H Uᵀ)ᵀ B
   next.U.set(current.U);
-  const scaled = columnsOf(m, d, HU);
-  for (let i = 0; i < scaled.length; i++) scaled[i] = eta * scaled[i]!;
-  timesTransposed(d, d, m, scaled, BColumns, next.U, 'subtract');
-  const near =
-    updateInverse(weights, eta, H, B, HColumns, bySquares, m) && isNear(d, next, conditionLimit);
+  multiply(d, d, m, { data: HU, transposed: true }, { data: B }, next.U, 1, -eta);
+  const near = updateInverse(weights, eta, H, B, bySquares, m) && isNear(d, next, conditionLimit);
 
   // M = (∂L/∂O)(∂L/∂O)ᵀ, m × m
   const M = outputGradientProducts(D, forward);
   const ZB = new Float64Array(m * m);
-  timesTransposed(m, m, d, Z, B, ZB);
+  multiply(m, m, d, { data: Z }, { data: B, transposed: true }, ZB);
   for (let i = 0; i < m; i++) {
     for (let j = 0; j < m; j++) M[i * m + j] = M[i * m + j]! + ZB[i * m + j]! + ZB[j * m + i]!;
   }
 
   // Q ← Q − η (GᵀH + HᵀG) + η² HᵀMH = Q − η (FᵀH + HᵀF) with F = G − η/2 M H
   const F = new Float64Array(m * d);
-  timesTransposed(m, d, m, M, HColumns, F);
+  multiply(m, d, m, { data: M }, { data: H }, F);
   for (let i = 0; i < F.length; i++) F[i] = hiddenGradient[i]! - (eta / 2) * F[i]!;
   const FH = new Float64Array(d * d);
-  timesTransposed(d, d, m, columnsOf(m, d, F), HColumns, FH);
+  multiply(d, d, m, { data: F, transposed: true }, { data: H }, FH);
   for (let i = 0; i < d; i++) {
     for (let j = 0; j < d; j++) {
       next.Q[i * d + j] = current.Q[i * d + j]! - eta * (FH[i * d + j]! + FH[j * d + i]!);
@@ -207,8 +200,9 @@ export function factoredUpdate(
   // rows pass, and the update is made in the new coordinates, where U = I: no inverse, and no digit of V lost to it.
   const rows = Float64Array.from(forward.rows);
   const directions = new Float64Array(m * d);
-  if (near) timesTransposed(m, d, d, H, next.inverse, directions);
-  else {
+  if (near) {
+    multiply(m, d, d, { data: H }, { data: next.inverse, transposed: true }, directions);
+  } else {
     directions.set(H);
     rows.fill(0);
     for (let u = 0; u < forward.classes.length; u++) {
@@ -249,7 +243,6 @@ function updateInverse(
   eta: number,
   H: Float64Array,
   B: Float64Array,
-  HColumns: Float64Array,
   bySquares: Float64Array,
   m: number,
 ): boolean {
@@ -259,28 +252,29 @@ function updateInverse(
   if (m > d) {
     const E = new Float64Array(d * d);
     setIdentity(d, E);
-    const columns = HColumns.map((x) => eta * x);
-    timesTransposed(d, d, m, columns, columnsOf(m, d, B), E, 'subtract');
-    // E is symmetric: U'⁻¹ = E⁻¹ U⁻¹, solved for all columns of U⁻¹ at once.
-    const inverse = new Float64Array(d * d);
-    transposeInto(d, d, old, inverse);
+    multiply(d, d, m, { data: H, transposed: true }, { data: B }, E, 1, -eta);
+    // E is symmetric, so the transpose of U'⁻ᵀ = U⁻ᵀ E⁻¹ solves E X = U⁻¹.
+    const inverse = transposed(d, old);
     if (!solveInPlace(d, d, E, inverse)) return false;
-    transposeInto(d, d, inverse, out);
+    out.set(transposed(d, inverse));
   } else {
     const K = new Float64Array(m * m);
-    timesTransposed(m, m, d, H, B, K);
-    for (let i = 0; i < m * m; i++) K[i] = -eta * K[i]!;
-    for (let i = 0; i < m; i++) K[i * m + i] = K[i * m + i]! + 1;
-    const X = Float64Array.from(H);
-    if (!solveInPlace(m, d, K, X)) return false;
+    setIdentity(m, K);
+    multiply(m, m, d, { data: H }, { data: B, transposed: true }, K, 1, -eta);
+    // The inverse times H: fewer columns to eliminate than H has, and the product is faster than elimination.
+    const inverse = new Float64Array(m * m);
+    setIdentity(m, inverse);
+    if (!solveInPlace(m, m, K, inverse)) return false;
+    const X = new Float64Array(m * d);
+    multiply(m, d, m, { data: inverse }, { data: H }, X);
     const HInverse = new Float64Array(m * d);
-    timesTransposed(m, d, d, H, old, HInverse);
+    multiply(m, d, d, { data: H }, { data: old, transposed: true }, HInverse);
     for (let i = 0; i < m; i++) {
       const factor = 2 * eta * bySquares[i]!;
       for (let j = i * d; j < (i + 1) * d; j++) HInverse[j] = HInverse[j]! * factor;
     }
     out.set(old);
-    timesTransposed(d, d, m, columnsOf(m, d, HInverse), columnsOf(m, d, X), out, 'add');
+    multiply(d, d, m, { data: HInverse, transposed: true }, { data: X }, out, 1);
   }
   return Number.isFinite(sumOfSquares(out));
 }
@@ -315,10 +309,8 @@ function outputGradientProducts(D: number, forward: FactoredForward): Float64Arr
   return M;
 }
 
-function columnsOf(m: number, n: number, A: Float64Array): Float64Array {
-  const out = new Float64Array(m * n);
-  transposeInto(m, n, A, out);
-  return out;
+function transposed(d: number, A: Float64Array): Float64Array {
+  return Float64Array.from({ length: d * d }, (_, at) => A[(at % d) * d + Math.floor(at / d)]!);
 }
 
 function dot(n: number, a: Float64Array, aAt: number, b: Float64Array, bAt: number): number {
@@ -331,17 +323,6 @@ function total(a: Float64Array, from: number, count: number): number {
   let sum = 0;
   for (let t = from; t < from + count; t++) sum += a[t]!;
   return sum;
-}
-
-function addScaled(
-  n: number,
-  factor: number,
-  x: Float64Array,
-  xAt: number,
-  out: Float64Array,
-  outAt: number,
-): void {
-  for (let j = 0; j < n; j++) out[outAt + j] = out[outAt + j]! + factor * x[xAt + j]!;
 }
 
 function distinct(labels: ArrayLike<number>, count: number) {

@@ -1,5 +1,5 @@
 import { type AffineMap, AffineMaps } from './affineMaps.js';
-import { setIdentity, sumOfSquares, timesTransposed, transposeInto } from './hostProduct.js';
+import { multiply, setIdentity, sumOfSquares } from './hostProduct.js';
 
 /** The d × d part of {@link FactoredWeights}, float64. */
 export interface SmallFactors {
@@ -79,18 +79,18 @@ export class FactoredWeights {
     const { Q, columnSums } = this.current;
     Q.fill(0);
     columnSums.fill(0);
-    const columns = new Float64Array(d * BLOCK);
+    const block = new Float64Array(BLOCK * d);
     for (let start = 0; start < D; start += BLOCK) {
       const rows = Math.min(BLOCK, D - start);
       for (let r = 0; r < rows; r++) {
         const at = (start + r) * d;
         for (let j = 0; j < d; j++) {
           const value = V[at + j]!;
-          columns[j * rows + r] = value;
+          block[r * d + j] = value;
           columnSums[j] = columnSums[j]! + value;
         }
       }
-      timesTransposed(d, d, rows, columns, columns, Q, 'add');
+      multiply(d, d, rows, { data: block, transposed: true }, { data: block }, Q, 1);
     }
   }
 
@@ -149,18 +149,16 @@ export class FactoredWeights {
       fill[age] = fill[age]! - 1;
       order[fill[age]!] = c;
     }
-    const columns = new Float64Array(d * d);
     const before = new Float64Array(BLOCK * d);
     const after = new Float64Array(BLOCK * d);
     for (const { age, map } of maps.cumulative()) {
-      transposeInto(d, d, map.matrix, columns);
       for (let start = age > 0 ? ends[age - 1]! : 0; start < ends[age]!; start += BLOCK) {
         const rows = Math.min(BLOCK, ends[age]! - start);
         for (let r = 0; r < rows; r++) {
           const from = order[start + r]! * d;
           for (let j = 0; j < d; j++) before[r * d + j] = V[from + j]!;
         }
-        timesTransposed(rows, d, d, before, columns, after);
+        multiply(rows, d, d, { data: before }, { data: map.matrix }, after);
         for (let r = 0; r < rows; r++) {
           const to = order[start + r]! * d;
           for (let j = 0; j < d; j++) V[to + j] = after[r * d + j]! + map.offset[j]!;

@@ -68,8 +68,7 @@ export function denseSpherical(
       (save as GradSaveFunc)([o as Tensor, y]);
       return {
         value: loss.value(o as Tensor, y),
-        gradFunc: (dy: Tensor, [x, q]: Tensor[]) =>
-          loss.gradient(reshape(dy, [rows, 1]), x!, q!),
+        gradFunc: (dy: Tensor, [x, q]: Tensor[]) => loss.gradient(reshape(dy, [rows, 1]), x!, q!),
       };
     });
     const losses = op(reshape(logits, [rows, n]));
@@ -133,7 +132,6 @@ export function oneHotSquaredLoss(
 
 const SQUARED: DenseSpherical = {
   // Σ (o − y)² + 1 − Σ y²: nothing cancels where the error is small.
-  value: (o, y) =>
-    tidy(() => add(sum(square(sub(o, y)), -1), sub(scalar(1), sum(square(y), -1)))),
+  value: (o, y) => tidy(() => add(sum(square(sub(o, y)), -1), sub(scalar(1), sum(square(y), -1)))),
   gradient: (dy, o, y) => tidy(() => mul(dy, mul(2, sub(o, y)))),
 };
