@@ -1,0 +1,3 @@
+import type { Adapter } from '@orth/testing';
+
+export const adapters: Record<string, Adapter> = {};

@@ -1,0 +1,2 @@
+/** Every part once on every backend, read back without blocking. */
+import './conformance/lora.js';

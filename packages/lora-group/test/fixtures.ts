@@ -1,0 +1,12 @@
+/**
+ * Adapters for golden fixtures, one file a system: everything is read off the names of inputs, parameters and outputs, so
+ * that fixtures of other shapes and variants run as they are.
+ */
+import type { Adapter } from '@orth/testing';
+import { adapters as lora } from './adapters/lora.js';
+import { adapters as pego } from './adapters/pego.js';
+
+export const adapters: Record<string, Adapter> = {
+  ...lora,
+  ...pego,
+};
