@@ -46,7 +46,7 @@ export interface Decision<A = number> {
   /** Probability with which it was chosen: the one that off-policy evaluation needs. */
   readonly probability: number;
   /** `[K]`: probabilities of all actions. */
-  readonly probabilities: Float64Array;
+  readonly probabilities: number[];
   /** To be given to `learn`. */
   readonly decisionId: string;
 }
@@ -155,7 +155,8 @@ export class ContextualBandit {
     if (decisionId !== undefined) this.core.checkId(caller, decisionId);
     const time = this.clock(caller);
     this.expireLogged(time);
-    const { id, index, probabilities } = this.core.decide(caller, round.round, decisionId);
+    const { id, index, probabilities: p } = this.core.decide(caller, round.round, decisionId);
+    const probabilities = Array.from(p);
     const { mask, explore } = round.round;
     this.log(() => ({
       type: 'choose',
@@ -165,7 +166,7 @@ export class ContextualBandit {
       ...(mask && { mask: [...mask] }),
       ...(explore === false && { explore }),
       index,
-      probabilities: [...probabilities],
+      probabilities,
     }));
     const probability = probabilities[index]!;
     this.core.admit(round, { id, index, probability, time });
