@@ -2,7 +2,6 @@ import { checkNumber, checkTensor } from '@orth/backend';
 import {
   cast,
   div,
-  expm1,
   greater,
   mul,
   neg,
@@ -13,13 +12,14 @@ import {
   where,
   zerosLike,
 } from '@tensorflow/tfjs-core';
+import { exactExpm1 } from './exactExpm1.js';
 import {
   expectedLogLikelihood,
   labelLogLikelihood,
   logProbabilities,
   toIndices,
 } from './logLikelihood.js';
-import { checkEach, checkLabels, type LossOptions, resolveLossOptions } from './lossArguments.js';
+import { checkLabels, type LossOptions, resolveLossOptions } from './lossArguments.js';
 import { reduceLoss } from './reduction.js';
 
 /** Options of {@link compSumLoss}. */
@@ -98,8 +98,11 @@ export function checkClasses(caller: string, logits: Tensor): void {
 
 /** NaN, +Infinity, and rows of −Infinity alone make NaN of their row's loss: one number a row to read, not n. */
 function checkResult(caller: string, losses: Tensor): void {
-  const rule = 'be numbers below Infinity, one of them finite in each row (loss)';
-  checkEach(caller, 'logits', losses, rule, (loss) => !Number.isNaN(loss));
+  const row = losses.dataSync().findIndex(Number.isNaN);
+  if (row < 0) return;
+  throw new RangeError(
+    `${caller}: logits must hold no NaN, no +Infinity, and a finite number in each row, got a row without (${row})`,
+  );
 }
 
 /** Whether float32 cannot tell the member from cross-entropy. */
@@ -107,14 +110,15 @@ export const isCrossEntropy = (tau: number) => Math.abs(tau - 1) < NEAR_ONE;
 
 /** `(1 − exp(a ℓ)) / a` of log-probabilities ℓ: expm1 keeps the digits of small losses. */
 const fromLogProbabilities = (l: Tensor, tau: number): Tensor =>
-  isCrossEntropy(tau) ? neg(l) : div(expm1(mul(l, tau - 1)), 1 - tau);
+  isCrossEntropy(tau) ? neg(l) : div(exactExpm1(mul(l, tau - 1)), 1 - tau);
 
 const ofIndices = (logits: Tensor, labels: Tensor, tau: number): Tensor =>
   fromLogProbabilities(labelLogLikelihood(logits, labels), tau);
 
 function ofDistributions(logits: Tensor, labels: Tensor, tau: number): Tensor {
   if (isCrossEntropy(tau)) return neg(expectedLogLikelihood(logits, labels));
-  const each = fromLogProbabilities(logProbabilities(logits), tau);
-  // For τ < 1 the loss at an impossible label may be infinite; times a probability of 0 it must be 0.
-  return sum(where(greater(labels, 0), mul(labels, each), zerosLike(each)), -1);
+  const l = logProbabilities(logits);
+  // A label of probability 0 does not count: not even an infinite loss, which for τ < 1 it may have.
+  const counted = where(greater(labels, 0), l, zerosLike(l));
+  return sum(mul(labels, fromLogProbabilities(counted, tau)), -1);
 }

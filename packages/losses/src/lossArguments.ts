@@ -23,12 +23,15 @@ export const LOSS_OPTIONS: readonly (keyof LossOptions)[] = ['reduction', 'weigh
 /** Backends whose tensors lie in host memory: reading one costs a copy and no wait. */
 const HOST_BACKENDS = ['cpu', 'wasm', 'node', 'tensorflow'];
 
+/** Whether tensors of the active backend lie in host memory. */
+export const isHostBackend = (): boolean => HOST_BACKENDS.includes(getBackend());
+
 /**
  * Whether values shall be checked: what the caller asked for, else whether reading is free.
  * @throws TypeError if `option` is neither undefined nor a boolean
  */
 export function shouldCheckValues(caller: string, option: boolean | undefined): boolean {
-  if (option === undefined) return HOST_BACKENDS.includes(getBackend());
+  if (option === undefined) return isHostBackend();
   checkBoolean(caller, 'checkValues', option);
   return option;
 }

@@ -2,7 +2,6 @@ import { checkNumber, checkTensor } from '@orth/backend';
 import {
   clipByValue,
   div,
-  expm1,
   log1p,
   mul,
   reshape,
@@ -12,6 +11,7 @@ import {
   tidy,
 } from '@tensorflow/tfjs-core';
 import { checkClasses, isCrossEntropy } from './compSum.js';
+import { exactExpm1 } from './exactExpm1.js';
 import { indicators, toIndices } from './logLikelihood.js';
 import { checkLabels, checkNotNaN, type LossOptions, resolveLossOptions } from './lossArguments.js';
 import { reduceLoss } from './reduction.js';
@@ -60,7 +60,7 @@ export function rhoMarginLoss(
     const v = sub(sum(each, -1), 1);
     if (checkValues) checkNotNaN(caller, 'logits', v);
     const a = tau - 1;
-    const losses = isCrossEntropy(tau) ? log1p(v) : div(expm1(mul(log1p(v), -a)), -a);
+    const losses = isCrossEntropy(tau) ? log1p(v) : div(exactExpm1(mul(log1p(v), -a)), -a);
     return reduceLoss(reshape(losses, batch), weights, reduction);
   });
 }
