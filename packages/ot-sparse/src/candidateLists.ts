@@ -2,8 +2,12 @@
 const WARM_UP = 2;
 /** Lists that hold more of the matrix than this save nothing. */
 const WORTHWHILE = 0.35;
-/** Lists are made anew when failed columns have cost this part of a full pass. */
+/** Lists are made anew when failed columns have cost this part of a full pass … */
 const PATIENCE = 0.5;
+/** … or when reading long ones has cost so many full passes. */
+const BOREDOM = 4;
+/** Slack of the first lists, in steps like the last. */
+const FIRST_REACH = 4;
 
 /**
  * Candidate rows of every column, made in a full pass at a reference α₀, and the decision when to make them anew. See
@@ -28,8 +32,7 @@ export class CandidateLists {
   private age = 0;
   private wait = WARM_UP;
   private failures = 0;
-  /** Distance of the cut to the threshold, in steps like the last. */
-  private reach = 4;
+  /** Distance of the cut to the threshold. */
   private slack = 0;
   private size = 0;
 
@@ -59,16 +62,19 @@ export class CandidateLists {
     }
     this.drift = drift;
     this.filling = false;
-    if (this.ready && this.failures > PATIENCE * this.n) {
-      // Lists that lasted long were wide enough; those that did not were not.
-      if (this.age < 4) this.reach = Math.min(64, this.reach * 2);
-      else if (this.age > 16) this.reach = Math.max(1, this.reach / 1.5);
+    const read = this.size * this.age;
+    const full = m * this.n;
+    if (this.ready && (this.failures > PATIENCE * this.n || read > BOREDOM * full)) {
+      // Wider lists last longer: the best have cost as much by being read as by being made.
+      const made = full + this.failures * m;
+      if (made > 2 * read) this.slack *= 2;
+      else if (read > 2 * made) this.slack /= 2;
       this.ready = false;
       this.wait = 0;
     }
     if (!this.ready && this.wait <= 0 && this.evaluations > 0) {
       this.filling = true;
-      this.slack = this.reach * (high - low);
+      if (this.slack === 0) this.slack = FIRST_REACH * (high - low);
       this.size = 0;
       reference.set(alpha);
     }
@@ -85,7 +91,9 @@ export class CandidateLists {
     this.ready = this.size <= WORTHWHILE * this.m * this.n;
     this.failures = 0;
     this.age = 0;
-    if (!this.ready) this.wait = 6;
+    if (this.ready) return;
+    this.wait = 6;
+    this.slack /= 2;
   }
 
   /** Adds column j, columns in ascending order: the candidates are the scores from threshold − slack up. */

@@ -8,11 +8,12 @@ import { minimizeAdam } from './adam.js';
 import { averagePlan } from './averagePlan.js';
 import { ColumnEvaluator } from './columnEvaluator.js';
 import { type CompactProblem, compact, expandPotentials } from './compactProblem.js';
+import { DualObjective } from './dualObjective.js';
 import type { InitialPotentials } from './initialPotentials.js';
-import { minimizeLbfgs, type SmoothFunction } from './lbfgs.js';
-import { PlanBuilder } from './planBuilder.js';
+import { minimizeLbfgs } from './lbfgs.js';
+import { dualValue, measure, nonzerosPerColumn, planOf } from './planMeasures.js';
 import type { TransportProblem } from './transportArguments.js';
-import type { PlanEntries, TransportSolution } from './transportResult.js';
+import type { TransportSolution } from './transportResult.js';
 
 /** Options of the solver, complete. */
 export interface RegularizedSettings {
@@ -50,6 +51,8 @@ export interface SparseSolution extends TransportSolution {
 /** The k-sparse stages before the last may stop here: they only say where to start. */
 const STAGE_TOLERANCE = 1e-6;
 const CERTIFIED_GAP = 1e-5;
+/** Iterations in which the objective must rise by this part, or the marginals' error fall to this part. */
+const [STALL_WINDOW, STALL_GAIN, STALL_DROP] = [200, 1e-7, 0.9];
 /** First step, in parts of the range of the costs. */
 const FIRST_STEP = 0.1;
 /** First step of the averaging, in steps of that length per mass. */
@@ -149,60 +152,6 @@ function initialPoint(
   return x;
 }
 
-/** −(dual or semi-dual) as a function of one vector, α or (α, β). */
-export class DualObjective {
-  /** ‖T1 − a‖₁ + ‖Tᵀ1 − b‖₁ of the last evaluation. */
-  marginalError = Infinity;
-  readonly theta: Float64Array;
-  private readonly rowSums: Float64Array;
-  private readonly columnSums: Float64Array;
-  private readonly evaluator: ColumnEvaluator;
-
-  constructor(
-    private readonly problem: CompactProblem,
-    gamma: number,
-    k: number,
-    private readonly dual: boolean,
-  ) {
-    this.evaluator = new ColumnEvaluator(problem, gamma, k);
-    this.theta = new Float64Array(problem.n).fill(Number.NaN);
-    this.rowSums = new Float64Array(problem.m);
-    this.columnSums = new Float64Array(problem.n);
-  }
-
-  evaluate: SmoothFunction = (x, gradient) => {
-    const { dual, theta, rowSums, columnSums } = this;
-    const { m, n, a, b } = this.problem;
-    if (dual) for (let j = 0; j < n; j++) theta[j] = -x[m + j]!;
-    const alpha = dual ? x.subarray(0, m) : x;
-    const squares = this.evaluator.evaluate(alpha, theta, !dual, rowSums, columnSums);
-    let value = -squares;
-    let error = 0;
-    let shift = 0;
-    for (let i = 0; i < m; i++) {
-      value += x[i]! * a[i]!;
-      const g = rowSums[i]! - a[i]!;
-      gradient[i] = g;
-      error += Math.abs(g);
-      shift += g;
-    }
-    for (let j = 0; j < n; j++) {
-      value -= theta[j]! * b[j]!;
-      if (!dual) continue;
-      const g = columnSums[j]! - b[j]!;
-      gradient[m + j] = g;
-      error += Math.abs(g);
-      shift -= g;
-    }
-    // The objective does not change along a constant shift; what rounding leaves of the gradient there would run away.
-    const mean = shift / x.length;
-    for (let i = 0; i < m; i++) gradient[i]! -= mean;
-    if (dual) for (let j = 0; j < n; j++) gradient[m + j]! += mean;
-    this.marginalError = error;
-    return -value;
-  };
-}
-
 interface Run {
   readonly x: Float64Array;
   readonly iterations: number;
@@ -225,13 +174,18 @@ function maximize(
     const reason = stopped ? 'marginals within the tolerance' : 'maxIterations reached';
     return { x, iterations, met: stopped, reason };
   }
+  const stall = new StallDetector();
   const { x, iterations, status } = minimizeLbfgs(objective.evaluate, start, {
     memory,
     maxIterations,
     functionTolerance,
     initialStep,
-    stop: (_, gradient) => small(gradient),
+    stop: (_, gradient, value) => small(gradient) || stall.see(value, objective.marginalError),
   });
+  if (stall.found) {
+    const reason = `no progress in ${STALL_WINDOW} iterations: a tie at the k-th place, or rounding`;
+    return { x, iterations, met: false, reason };
+  }
   const reasons = {
     stopped: 'marginals within the tolerance',
     gradientTolerance: 'marginals within the tolerance',
@@ -244,63 +198,26 @@ function maximize(
   return { x, iterations, met, reason: reasons[status] };
 }
 
-/** The plan at given potentials, in the original problem's indices. */
-function planOf(
-  evaluator: ColumnEvaluator,
-  { rowIndex, columnIndex }: CompactProblem,
-  alpha: Float64Array,
-  theta: Float64Array,
-  solve: boolean,
-): { plan: PlanEntries; tieMargin: number } {
-  const builder = new PlanBuilder(rowIndex, columnIndex);
-  const tieMargin = evaluator.visit(alpha, theta, solve, (j, rows, values, count) => {
-    builder.addColumn(j, rows, values, count);
-  });
-  return { plan: builder.finish(), tieMargin };
-}
+/** Whether neither the objective rises nor the marginals come nearer any more, which is how kinks end an ascent. */
+class StallDetector {
+  found = false;
+  private seen = 0;
+  private value = Infinity;
+  private bestValue = Infinity;
+  private error = Infinity;
+  private bestError = Infinity;
 
-/** ⟨α, a⟩ + ⟨β, b⟩ − (γ/2)‖T‖², with T the plan of these potentials. */
-function dualValue(
-  { a, b }: CompactProblem,
-  gamma: number,
-  { values }: PlanEntries,
-  alpha: Float64Array,
-  beta: Float64Array,
-): number {
-  let value = 0;
-  for (let i = 0; i < a.length; i++) value += alpha[i]! * a[i]!;
-  for (let j = 0; j < b.length; j++) value += beta[j]! * b[j]!;
-  for (let e = 0; e < values.length; e++) value -= 0.5 * gamma * values[e]! ** 2;
-  return value;
-}
-
-function measure({ original }: CompactProblem, gamma: number, plan: PlanEntries) {
-  const { m, n, cost, a, b } = original;
-  const rowSums = new Float64Array(m);
-  const columnSums = new Float64Array(n);
-  let transportCost = 0;
-  let squares = 0;
-  for (let e = 0; e < plan.values.length; e++) {
-    const [i, j, t] = [plan.rows[e]!, plan.columns[e]!, plan.values[e]!];
-    rowSums[i]! += t;
-    columnSums[j]! += t;
-    transportCost += t * cost[i * n + j]!;
-    squares += t * t;
+  see(value: number, error: number): boolean {
+    this.bestValue = Math.min(this.bestValue, value);
+    this.bestError = Math.min(this.bestError, error);
+    if (this.seen++ % STALL_WINDOW !== 0) return false;
+    const gain = this.value - this.bestValue;
+    this.found =
+      gain <= STALL_GAIN * Math.abs(this.bestValue) && this.bestError > STALL_DROP * this.error;
+    this.value = this.bestValue;
+    this.error = this.bestError;
+    return this.found;
   }
-  const distance = (x: Float64Array, y: Float64Array) =>
-    x.reduce((total, value, i) => total + Math.abs(value - y[i]!), 0);
-  return {
-    transportCost,
-    primal: transportCost + 0.5 * gamma * squares,
-    rows: distance(rowSums, a),
-    columns: distance(columnSums, b),
-  };
-}
-
-function nonzerosPerColumn(n: number, { columns }: PlanEntries): Int32Array {
-  const counts = new Int32Array(n);
-  for (const column of columns) counts[column]!++;
-  return counts;
 }
 
 /** Least, greatest and mean of the finite costs. */
