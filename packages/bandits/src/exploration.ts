@@ -94,17 +94,22 @@ function best(x: Float64Array, at: number, n: number, open: Opening): number {
 export const gapRow =
   (gamma: number, reweighted: boolean): Rule =>
   (x, at, n, open) => {
+    // Before b is looked for: actions below the least loss are ties.
+    if (reweighted) {
+      for (let a = at; a < at + n; a++) {
+        x[a] = Math.min(1, Math.max(SMALLEST_PREDICTED_LOSS, x[a]!));
+      }
+    }
     const b = best(x, at, n, open);
-    const clip = (loss: number) => Math.min(1, Math.max(SMALLEST_PREDICTED_LOSS, loss));
-    const least = reweighted ? clip(x[at + b]!) : x[at + b]!;
+    const least = x[at + b]!;
     const K = open.count;
     let others = 0;
     for (let a = 0; a < n; a++) {
       if (a === b) continue;
       let p = 0;
       if (open.has(a)) {
-        const gap = (reweighted ? clip(x[at + a]!) : x[at + a]!) - least;
-        p = reweighted ? least / (K * least + gamma * gap) : 1 / (K + gamma * gap);
+        const gap = gamma * (x[at + a]! - least);
+        p = reweighted ? least / (K * least + gap) : 1 / (K + gap);
       }
       x[at + a] = p;
       others += p;

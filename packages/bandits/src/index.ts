@@ -1,4 +1,12 @@
 export {
+  expectedPerturbedLoss,
+  type NetworkOptions,
+  networkOutputs,
+  type PerturbedLossInputs,
+  type PerturbedLossOptions,
+  perturbedLoss,
+} from './composed/perturbedLoss.js';
+export {
   type ExplorationOptions,
   epsilonGreedyProbabilities,
   inverseGapWeighting,
