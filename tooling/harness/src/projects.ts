@@ -1,7 +1,7 @@
 /**
  * One vitest project for each backend, over the tests of all packages:
  * - `*.test.ts` on cpu and wasm; `conformance.test.ts` and `fixtures.test.ts` on every backend, in a browser too;
- * - `*.native.test.ts` on `@orth/backend-node` alone;
+ * - `*.native.test.ts` on `@orth/backend-node` alone; `*.cuda.test.ts` on `@orth/backend-cuda` alone;
  * - `*.node.test.ts` once, without a backend: command lines, files, processes.
  */
 import { existsSync, readdirSync, rmSync } from 'node:fs';
@@ -9,6 +9,8 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { playwright } from '@vitest/browser-playwright';
 import type { UserWorkspaceConfig } from 'vitest/config';
+import { EMULATOR_MISSING } from '../../../packages/backend-cuda/test/emulator/emulator.js';
+import { hasGpu } from '../../../packages/backend-cuda/test/emulator/gpu.js';
 import { type ChromiumLaunch, chromium } from './softwareGpu.js';
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -16,6 +18,7 @@ const root = join(here, '../../..');
 const setup = join(here, 'setup.ts');
 /** What must not be imported in a browser, nor searched for by its bundler, has a setup of its own. */
 const setups: Record<string, string> = {
+  cuda: join(root, 'packages/backend-cuda/test/setup.ts'),
   node: join(here, 'setup.native.ts'),
   webgpu: join(here, 'setup.webgpu.ts'),
 };
@@ -23,6 +26,7 @@ const setups: Record<string, string> = {
 const everyBackend = ['packages/*/test/{conformance,fixtures}.test.ts'];
 const tests = ['{packages,apps,tooling}/*/test/**/*.test.ts'];
 const native = ['packages/*/test/**/*.native.test.ts'];
+const cuda = ['packages/*/test/**/*.cuda.test.ts'];
 const nodeOnly = ['{packages,apps,tooling}/*/test/**/*.node.test.ts'];
 
 /** Tests run on the sources: `@orth/x` is packages/x/src, so that an edit needs no build and a stack names our lines. */
@@ -48,12 +52,25 @@ function nodeProject(name: string, include: string[], backend?: string): UserWor
         '**/node_modules/**',
         ...(backend ? ['**/*.node.test.ts'] : []),
         ...(backend === 'node' ? [] : ['**/*.native.test.ts']),
+        ...(backend === 'cuda' ? [] : ['**/*.cuda.test.ts']),
       ],
       pool: 'forks',
       ...(backend && { setupFiles: [setups[backend] ?? setup], provide: { backend } }),
       testTimeout: 60_000,
     },
   };
+}
+
+/**
+ * CUDA on a GPU: every package's conformance and fixtures. Without one the kernels run on the CPU, in an emulator, which is
+ * slow: the packages whose operations CUDA has kernels of its own for. Without a compiler for that, a skipped test.
+ */
+function cudaProject(): UserWorkspaceConfig {
+  if (!hasGpu() && EMULATOR_MISSING !== undefined) {
+    return nodeProject('cuda', ['packages/backend-cuda/test/emulator/missing.ts']);
+  }
+  const emulated = ['packages/{backend,newton-schulz,muon}/test/{conformance,fixtures}.test.ts'];
+  return nodeProject('cuda', [...(hasGpu() ? everyBackend : emulated), ...cuda], 'cuda');
 }
 
 /** WebGPU in Node: one process for all files, since pipelines compile slowly and a process may start Dawn once. */
@@ -125,6 +142,7 @@ export async function projects(): Promise<UserWorkspaceConfig[]> {
     nodeProject('cpu', tests, 'cpu'),
     nodeProject('wasm', tests, 'wasm'),
     nodeProject('native', [...everyBackend, ...native], 'node'),
+    cudaProject(),
     webgpuProject(),
     ...(launch
       ? [chromiumProject('webgpu', launch), chromiumProject('wasm', launch)]
