@@ -40,6 +40,7 @@ export {
   hierarchicalLogProbabilities,
   hierarchicalSoftmaxLoss,
 } from './hierarchicalSoftmax.js';
+export { type InfoNceOptions, infoNceLoss } from './infoNce.js';
 export { inverseBoxCox } from './inverseBoxCox.js';
 export { asLayersLoss, type Loss } from './layersLoss.js';
 export type { LossOptions } from './lossArguments.js';
@@ -54,6 +55,13 @@ export {
   movingAverageSchedule,
   updateMovingAverage,
 } from './movingAverage.js';
+export { type MwOptions, mwLoss } from './mwLoss.js';
+export {
+  type MwReduction,
+  type MwScoreOptions,
+  mwLossFromScores,
+  type PairMethod,
+} from './mwLossFromScores.js';
 export {
   type ImageLayout,
   type PatchOptions,
@@ -73,8 +81,20 @@ export {
   type ReconstructionOptions,
 } from './patchReconstructionLoss.js';
 export { type PgdOptions, pgd } from './pgd.js';
+export {
+  areaOverCurve,
+  mrrAtK,
+  type NdcgOptions,
+  ndcgAtK,
+  pooledHardAuc,
+  type RocCurve,
+  rocAuc,
+  rocCurve,
+  type Scores,
+} from './rankingMetrics.js';
 export { type Reduction, reduceLoss } from './reduction.js';
 export { type RelativeLossOptions, relativeLossObjective } from './relativeLossObjective.js';
+export type { RetrievalOptions } from './retrievalScores.js';
 export { type RhoMarginOptions, rhoMarginLoss } from './rhoMarginLoss.js';
 export {
   type SmoothAdversarialOptions,
