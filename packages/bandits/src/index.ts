@@ -116,3 +116,25 @@ export type {
 } from './service/features.js';
 export type { BanditRuntime, ContextualBanditOptions } from './service/options.js';
 export type { ContextualBanditState } from './service/savedBandit.js';
+export {
+  type ClassificationOptions,
+  classificationWorld,
+  type LabelledSamples,
+} from './worlds/classificationWorld.js';
+export {
+  type ConfidenceBand,
+  confidenceBand,
+  type SimulateOptions,
+  type Simulation,
+  type SimulationProgress,
+  simulate,
+} from './worlds/simulate.js';
+export {
+  linearWorld,
+  type NonlinearKind,
+  type NonlinearOptions,
+  nonlinearWorld,
+  type SyntheticOptions,
+  switchingWorld,
+} from './worlds/syntheticWorlds.js';
+export type { World, WorldRound } from './worlds/world.js';
