@@ -37,11 +37,12 @@ function stopOnInterrupt(): AbortSignal {
 }
 
 async function startBackend(name: string): Promise<BackendInfo> {
-  // Asked for by name only. The sums of node depend on where in memory a tensor lies, so that a resumed race would not be
-  // bit-exact; and on webgpu steps this small wait for their launches.
-  if (name === 'node') await import('@orth/backend-node');
+  // On webgpu steps this small wait for their launches: asked for by name only.
   if (name === 'webgpu') await import('@orth/backend-webgpu');
-  return useBackend(name);
+  if (name !== 'auto' && name !== 'node') return useBackend(name);
+  await import('@orth/backend-node');
+  // Not whichever library is faster today: a resumed race is to have the bits of the first.
+  return useBackend<string>(name, { library: 'onnxruntime' });
 }
 
 function announce({ settings, backend, parameters, step }: RaceEvent & { kind: 'start' }): void {

@@ -39,44 +39,52 @@ function start(args: readonly string[]): { child: ChildProcess; ended: Promise<E
 const run = (...args: string[]) => start(args).ended;
 const folder = () => mkdtemp(join(tmpdir(), 'race-'));
 const small = ['--size', '1x16', '--context', '8', '--batch', '4', '--backend', 'wasm'];
+/** Large enough for native kernels. */
+const native = ['--size', '1x32', '--context', '32', '--batch', '8', '--backend', 'node'];
 
-test('a race equals one that was stopped by Ctrl-C and resumed in a new process, bit for bit', async () => {
-  const [whole, parts] = [await folder(), await folder()];
-  const args = [...small, '--steps', '120', '--output'];
-  const { child, ended } = start([...args, parts]);
-  // The first checkpoint shows that it is under way.
-  const poll = setInterval(() => {
-    if (!existsSync(checkpointPath(parts))) return;
-    clearInterval(poll);
-    child.kill('SIGINT');
-  }, 20);
-  const [stopped, unbroken] = await Promise.all([ended, run(...args, whole, '--json')]);
-  expect(stopped.code).toBe(130);
-  expect(stopped.stderr).toMatch(/stopped at step \d+ of 120; go on with: .* --resume --output/);
-  expect(stopped.stdout).toContain('val loss');
-  expect(existsSync(join(parts, 'report.html'))).toBe(true);
-  const checkpoint = await readCheckpoint(parts);
-  expect(checkpoint.step).toBeGreaterThanOrEqual(50);
-  expect(checkpoint.step).toBeLessThan(120);
+test.each([
+  ['wasm', small],
+  ['node', native],
+])(
+  'a race on %s equals one that was stopped by Ctrl-C and resumed in a new process, bit for bit',
+  async (_, settings) => {
+    const [whole, parts] = [await folder(), await folder()];
+    const args = [...settings, '--steps', '120', '--output'];
+    const { child, ended } = start([...args, parts]);
+    // The first checkpoint shows that it is under way.
+    const poll = setInterval(() => {
+      if (!existsSync(checkpointPath(parts))) return;
+      clearInterval(poll);
+      child.kill('SIGINT');
+    }, 20);
+    const [stopped, unbroken] = await Promise.all([ended, run(...args, whole, '--json')]);
+    expect(stopped.code).toBe(130);
+    expect(stopped.stderr).toMatch(/stopped at step \d+ of 120; go on with: .* --resume --output/);
+    expect(stopped.stdout).toContain('val loss');
+    expect(existsSync(join(parts, 'report.html'))).toBe(true);
+    const checkpoint = await readCheckpoint(parts);
+    expect(checkpoint.step).toBeGreaterThanOrEqual(50);
+    expect(checkpoint.step).toBeLessThan(120);
 
-  const resumed = await run('--resume', '--output', parts, '--json');
-  expect([resumed.code, unbroken.code]).toEqual([0, 0]);
-  const [a, b] = [resumed, unbroken].map(({ stdout }) => JSON.parse(stdout) as RaceResult);
-  const losses = ({ contestants }: RaceResult) =>
-    contestants.map(({ trainLoss, validation, sample }) => ({
-      trainLoss,
-      validation: validation.map(({ step, loss }) => [step, loss]),
-      sample,
-    }));
-  expect(losses(a!)).toEqual(losses(b!));
-  const [one, two] = [await readCheckpoint(parts), await readCheckpoint(whole)];
-  expect(one.contestants.map(({ weights }) => weights)).toEqual(
-    two.contestants.map(({ weights }) => weights),
-  );
-  expect(one.contestants.map(({ optimizerState }) => optimizerState)).toEqual(
-    two.contestants.map(({ optimizerState }) => optimizerState),
-  );
-});
+    const resumed = await run('--resume', '--output', parts, '--json');
+    expect([resumed.code, unbroken.code]).toEqual([0, 0]);
+    const [a, b] = [resumed, unbroken].map(({ stdout }) => JSON.parse(stdout) as RaceResult);
+    const losses = ({ contestants }: RaceResult) =>
+      contestants.map(({ trainLoss, validation, sample }) => ({
+        trainLoss,
+        validation: validation.map(({ step, loss }) => [step, loss]),
+        sample,
+      }));
+    expect(losses(a!)).toEqual(losses(b!));
+    const [one, two] = [await readCheckpoint(parts), await readCheckpoint(whole)];
+    expect(one.contestants.map(({ weights }) => weights)).toEqual(
+      two.contestants.map(({ weights }) => weights),
+    );
+    expect(one.contestants.map(({ optimizerState }) => optimizerState)).toEqual(
+      two.contestants.map(({ optimizerState }) => optimizerState),
+    );
+  },
+);
 
 test('a finished race leaves table, report and JSON; without a terminal it prints plain lines', async () => {
   const output = await folder();

@@ -84,6 +84,8 @@ describe('conv2d and its gradients equal those of plain JavaScript', () => {
         // tfjs allows strides or dilations, not both.
         const strides: [number, number] = g.dilation > 1 ? [1, 1] : g.stride;
         const reach = (n: number) => (n - 1) * g.dilation + 1;
+        // The reference, tfjs's cpu kernel, forgets the dilation when padding is a number.
+        fc.pre(g.dilation === 1 || typeof g.pad !== 'number');
         fc.pre(reach(g.filter[0]) <= g.height && reach(g.filter[1]) <= g.width);
         compareAll(
           [g.images, g.height, g.width, g.channels],
