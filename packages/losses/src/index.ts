@@ -25,8 +25,14 @@ export {
   meanAbsoluteErrorLoss,
   sumExponentialLoss,
 } from './compSumMembers.js';
+export {
+  ConservativeObjective,
+  type ConservativeOptions,
+  type ConservativeStep,
+} from './conservativeObjective.js';
 export { EnsLoss, type EnsLossDraws, type EnsLossState } from './ensLoss.js';
 export type { EnsLossOptions } from './ensLossOptions.js';
+export { type GradientAscentOptions, gradientAscent } from './gradientAscent.js';
 export {
   type EasyToHardOptions,
   easyToHardSchedule,
@@ -120,6 +126,23 @@ export {
 } from './sphericalOutputLayer.js';
 export type { SphericalOutputLayerOptions } from './sphericalOutputLayerOptions.js';
 export type { SphericalOutputLayerState } from './sphericalOutputLayerState.js';
+export {
+  fitSurrogate,
+  gaussianNegativeLogLikelihood,
+  type Surrogate,
+  type SurrogateOptions,
+  softClamp,
+} from './surrogate.js';
+export {
+  type SharpnessGradients,
+  type SharpnessOptions,
+  type SharpnessStep,
+  SurrogateGradientNorm,
+  type SurrogateGradientNormOptions,
+  type SurrogateVariables,
+  sharpnessGradients,
+  surrogateSharpness,
+} from './surrogateGradientNorm.js';
 export {
   type SphericalSoftmaxOptions,
   sphericalSoftmax,

@@ -1,0 +1,349 @@
+import { checkBoolean, checkNumber, checkOptions, NonFiniteError } from '@orth/backend';
+import {
+  add,
+  addN,
+  clone,
+  div,
+  keep,
+  maximum,
+  mul,
+  type NamedTensorMap,
+  type Optimizer,
+  type Scalar,
+  scalar,
+  sqrt,
+  square,
+  stack,
+  sub,
+  sum,
+  Tensor,
+  tidy,
+  Variable,
+  variableGrads,
+} from '@tensorflow/tfjs-core';
+
+/** The variables of a surrogate: a list, or a tf.layers model. */
+export type SurrogateVariables =
+  | readonly Variable[]
+  | { readonly trainableWeights: readonly { read(): Tensor }[] };
+
+/** Options of {@link sharpnessGradients}. */
+export interface SharpnessOptions {
+  /** ρ > 0: radius of the ball over which the mean prediction should not change. Default 0.05 */
+  readonly rho?: number;
+  /** r > 0: length of the finite difference that stands for the norm's gradient. Default 0.05; below 1e−3 float32 fails */
+  readonly r?: number;
+}
+
+/** What {@link sharpnessGradients} gives; the caller disposes all of it. */
+export interface SharpnessGradients {
+  /** The base loss. */
+  readonly loss: Scalar;
+  /** Gradients of `loss + λ ρ ‖∇G‖` by variable name, for all that the loss depends on. */
+  readonly gradients: NamedTensorMap;
+  /** ‖∇G‖ before the step. */
+  readonly gradientNorm: Scalar;
+  /** ∇G by variable name, for all that the mean prediction depends on. */
+  readonly predictionGradients: NamedTensorMap;
+  /** The gradient of ‖∇G‖, `(∇G(θ + r v/‖v‖) − v) / r`, v = ∇G; empty where λ is 0. */
+  readonly normGradients: NamedTensorMap;
+}
+
+/** Below this norm there is no direction to look along, and the regulariser is left out. */
+const LEAST_NORM = 1e-12;
+
+function listVariables(caller: string, source: SurrogateVariables): Variable[] {
+  const list =
+    'trainableWeights' in source ? source.trainableWeights.map((w) => w.read()) : [...source];
+  if (list.length === 0 || !list.every((v) => v instanceof Variable && v.trainable)) {
+    throw new TypeError(
+      `${caller}: variables must be trainable variables, one or more, or a tf.layers model`,
+    );
+  }
+  return list as Variable[];
+}
+
+function checkedScalar(caller: string, argument: string, f: () => Tensor): () => Scalar {
+  if (typeof f !== 'function') throw new TypeError(`${caller}: ${argument} must be a function`);
+  return () => {
+    const value = f();
+    if (value instanceof Tensor && value.rank === 0) return value as Scalar;
+    const got = value instanceof Tensor ? `shape [${value.shape}]` : typeof value;
+    throw new RangeError(`${caller}: ${argument} must give a scalar, got ${got}`);
+  };
+}
+
+/** Gradients that exist, kept beyond the surrounding tidy. */
+const present = (gradients: NamedTensorMap): NamedTensorMap =>
+  Object.fromEntries(Object.entries(gradients).filter(([, g]) => g instanceof Tensor));
+
+const normOf = (gradients: NamedTensorMap): Scalar =>
+  sqrt(addN(Object.values(gradients).map((g) => sum(square(g)))));
+
+/**
+ * Gradients of a base loss with IGNITE's regulariser: `∇L + λ ρ (∇G(θ + r v/‖v‖) − v) / r`, where `G` is the mean prediction
+ * and `v = ∇G(θ)`. Variables are moved for the second gradient and put back from a copy: they end exactly as they began.
+ *
+ * Three gradients, two where λ is 0. `meanPrediction` is called twice and must use the same batch, and the same masks of
+ * dropout, both times. Nothing is read from the device.
+ *
+ * @param variables - θ
+ * @param baseLoss - gives a scalar
+ * @param meanPrediction - gives the mean of the surrogate's predictions on the batch, without noise on inputs
+ * @param lambda - λ
+ * @throws TypeError for variables or options of another kind; RangeError for rho <= 0, r <= 0, or no scalar
+ * @see Dao et al. 2024, arXiv 2503.04242, and its repository
+ */
+export function sharpnessGradients(
+  variables: SurrogateVariables,
+  baseLoss: () => Tensor,
+  meanPrediction: () => Tensor,
+  lambda: number,
+  options: SharpnessOptions = {},
+): SharpnessGradients {
+  const caller = 'sharpnessGradients';
+  const list = listVariables(caller, variables);
+  const { rho, r } = resolveSharpness(caller, options);
+  checkNumber(caller, 'lambda', lambda);
+  const loss = checkedScalar(caller, 'baseLoss', baseLoss);
+  const mean = checkedScalar(caller, 'meanPrediction', meanPrediction);
+  const results = tidy(() => {
+    const base = variableGrads(loss, list);
+    const v = present(variableGrads(mean, list).grads);
+    const norm = normOf(v);
+    const gradients = present(base.grads);
+    let normGradients: NamedTensorMap = {};
+    if (lambda !== 0) {
+      const moved = movedGradients(list, v, norm, mean, r);
+      normGradients = Object.fromEntries(
+        Object.entries(v).map(([name, g]) => [name, div(sub(moved[name]!, g), r)]),
+      );
+      for (const [name, g] of Object.entries(normGradients)) {
+        const term = mul(g, lambda * rho);
+        gradients[name] = gradients[name] ? add(gradients[name]!, term) : term;
+      }
+    }
+    const all = { loss: base.value, norm };
+    for (const x of [all.loss, norm, gradients, v, normGradients]) keepAll(x);
+    return { ...all, gradients, v, normGradients };
+  });
+  return {
+    loss: results.loss,
+    gradients: results.gradients,
+    gradientNorm: results.norm,
+    predictionGradients: results.v,
+    normGradients: results.normGradients,
+  };
+}
+
+function keepAll(x: Tensor | NamedTensorMap): void {
+  for (const one of x instanceof Tensor ? [x] : Object.values(x)) keep(one);
+}
+
+/** Gradients of the mean prediction at `θ + r v/‖v‖`. */
+function movedGradients(
+  list: readonly Variable[],
+  v: NamedTensorMap,
+  norm: Scalar,
+  mean: () => Scalar,
+  r: number,
+): NamedTensorMap {
+  const step = div(scalar(r), maximum(norm, LEAST_NORM));
+  const moving = list.filter(({ name }) => v[name]);
+  const copies = moving.map((x) => clone(x as Tensor));
+  try {
+    for (const [i, x] of moving.entries()) x.assign(add(copies[i]!, mul(v[x.name]!, step)));
+    return variableGrads(mean, moving).grads;
+  } finally {
+    for (const [i, x] of moving.entries()) x.assign(copies[i]!);
+  }
+}
+
+function resolveSharpness(caller: string, options: SharpnessOptions) {
+  checkOptions(caller, options, ['rho', 'r']);
+  const { rho = 0.05, r = 0.05 } = options;
+  checkNumber(caller, 'rho', rho, { above: 0 });
+  checkNumber(caller, 'r', r, { above: 0 });
+  return { rho, r };
+}
+
+/**
+ * Surrogate sharpness `ρ ‖∇_θ G‖`: to first order, how much the mean prediction G can change when the parameters move by ρ.
+ *
+ * @param variables - θ
+ * @param meanPrediction - gives the mean of the surrogate's predictions
+ * @param options.rho - radius, > 0. Default 0.05
+ * @throws as {@link sharpnessGradients}
+ * @see Dao et al. 2024, arXiv 2503.04242
+ */
+export async function surrogateSharpness(
+  variables: SurrogateVariables,
+  meanPrediction: () => Tensor,
+  options: { rho?: number } = {},
+): Promise<number> {
+  const caller = 'surrogateSharpness';
+  const list = listVariables(caller, variables);
+  const { rho } = resolveSharpness(caller, options);
+  const mean = checkedScalar(caller, 'meanPrediction', meanPrediction);
+  const norm = tidy(() => normOf(present(variableGrads(mean, list).grads)));
+  const [value] = await norm.data();
+  norm.dispose();
+  return rho * value!;
+}
+
+/** Options of {@link SurrogateGradientNorm}. Defaults are those of the authors' scripts. */
+export interface SurrogateGradientNormOptions extends SharpnessOptions {
+  /** ε >= 0: sharpness that is allowed. Default 0.1 */
+  readonly epsilon?: number;
+  /** λ at the start. Default 1e−3 */
+  readonly lambda?: number;
+  /** Rate of λ, >= 0; 0 keeps it as it is (IGNITE-2). Default 1e−3, which small networks hardly notice: 0.1 there */
+  readonly etaLambda?: number;
+  /**
+   * Whether λ is kept >= 0, as a multiplier of an inequality must be. The authors' code does not, and rewards sharpness
+   * where λ falls below 0. Default true
+   */
+  readonly nonNegative?: boolean;
+}
+
+/** What a step of {@link SurrogateGradientNorm} gives. */
+export interface SharpnessStep {
+  /** The base loss before the step. */
+  readonly loss: number;
+  /** ‖∇G‖ before the step. */
+  readonly gradientNorm: number;
+  /** ρ ‖∇G‖ before the step. */
+  readonly sharpness: number;
+  /** λ after the step. */
+  readonly lambda: number;
+}
+
+/**
+ * IGNITE: trains a surrogate under the constraint `ρ ‖∇_θ G‖ <= ε` on its mean prediction G, so that a search through it
+ * exploits it less. Wraps the training step of any tfjs model and loss; the optimiser is yours (the authors': Adam 3e−4).
+ *
+ * Each step descends along `∇L + λ ρ ∇‖∇G‖` and then moves the multiplier, `λ ← λ + η_λ (ρ ‖∇G‖ − ε)`.
+ *
+ * @example
+ * const ignite = new SurrogateGradientNorm({ etaLambda: 0.1 });
+ * const { loss, sharpness } = await ignite.step(
+ *   optimizer, model, () => meanSquared(model.predict(x), y), () => tf.mean(model.predict(x)),
+ * );
+ * @see Dao et al. 2024, arXiv 2503.04242
+ */
+export class SurrogateGradientNorm {
+  readonly rho: number;
+  readonly r: number;
+  readonly epsilon: number;
+  readonly etaLambda: number;
+  readonly nonNegative: boolean;
+  private multiplier: number;
+  private busy = false;
+
+  /** @throws TypeError for an unknown option; RangeError for rho, r <= 0, epsilon, etaLambda < 0, or λ < 0 if it may not */
+  constructor(options: SurrogateGradientNormOptions = {}) {
+    const caller = 'SurrogateGradientNorm';
+    const { rho, r, ...own } = options;
+    checkOptions(caller, own, ['epsilon', 'lambda', 'etaLambda', 'nonNegative']);
+    const { epsilon = 0.1, lambda = 1e-3, etaLambda = 1e-3, nonNegative = true } = own;
+    const sharpness = resolveSharpness(caller, {
+      ...(rho !== undefined && { rho }),
+      ...(r !== undefined && { r }),
+    });
+    this.rho = sharpness.rho;
+    this.r = sharpness.r;
+    checkNumber(caller, 'epsilon', epsilon, { min: 0 });
+    checkNumber(caller, 'etaLambda', etaLambda, { min: 0 });
+    checkBoolean(caller, 'nonNegative', nonNegative);
+    checkNumber(caller, 'lambda', lambda, nonNegative ? { min: 0 } : {});
+    this.epsilon = epsilon;
+    this.etaLambda = etaLambda;
+    this.nonNegative = nonNegative;
+    this.multiplier = lambda;
+  }
+
+  /** The multiplier λ: all the state there is. */
+  get lambda(): number {
+    return this.multiplier;
+  }
+
+  /** Sets λ, to go on from a checkpoint. */
+  set lambda(value: number) {
+    checkNumber('SurrogateGradientNorm', 'lambda', value, this.nonNegative ? { min: 0 } : {});
+    this.multiplier = value;
+  }
+
+  /** {@link sharpnessGradients} with this λ, ρ and r; λ stays as it is. */
+  gradients(
+    variables: SurrogateVariables,
+    baseLoss: () => Tensor,
+    meanPrediction: () => Tensor,
+  ): SharpnessGradients {
+    const { rho, r } = this;
+    return sharpnessGradients(variables, baseLoss, meanPrediction, this.multiplier, { rho, r });
+  }
+
+  /**
+   * Moves λ as a step does, for those who call {@link gradients} themselves.
+   * @param gradientNorm - ‖∇G‖ before the step
+   * @returns the new λ
+   */
+  updateMultiplier(gradientNorm: number): number {
+    checkNumber('updateMultiplier', 'gradientNorm', gradientNorm, { min: 0 });
+    const next = this.multiplier + this.etaLambda * (this.rho * gradientNorm - this.epsilon);
+    this.multiplier = this.nonNegative ? Math.max(0, next) : next;
+    return this.multiplier;
+  }
+
+  /**
+   * One step of training. Waits for loss and norm to arrive on the host before anything is changed; wait for a step before
+   * the next.
+   *
+   * @param optimizer - any tfjs optimizer
+   * @throws NonFiniteError if loss or norm is not finite, nothing is changed then; Error if the last step is not over; as
+   *   {@link sharpnessGradients}
+   */
+  async step(
+    optimizer: Optimizer,
+    variables: SurrogateVariables,
+    baseLoss: () => Tensor,
+    meanPrediction: () => Tensor,
+  ): Promise<SharpnessStep> {
+    if (this.busy) throw new Error('SurrogateGradientNorm.step: the step before is not over');
+    this.busy = true;
+    const result = this.gradientsOrRelease(variables, baseLoss, meanPrediction);
+    try {
+      const both = stack([result.loss, result.gradientNorm]);
+      const values = await both.data();
+      both.dispose();
+      const [loss, gradientNorm] = [values[0]!, values[1]!];
+      for (const [what, value] of Object.entries({ loss, 'gradient norm': gradientNorm })) {
+        if (Number.isFinite(value)) continue;
+        throw new NonFiniteError(
+          `SurrogateGradientNorm.step: ${what} must be finite, got ${value}; nothing was changed`,
+        );
+      }
+      optimizer.applyGradients(result.gradients);
+      const lambda = this.updateMultiplier(gradientNorm);
+      return { loss, gradientNorm, sharpness: this.rho * gradientNorm, lambda };
+    } finally {
+      this.busy = false;
+      const { loss, gradientNorm, gradients, predictionGradients, normGradients } = result;
+      const all = [gradients, predictionGradients, normGradients].flatMap((x) => Object.values(x));
+      for (const x of [loss, gradientNorm, ...all]) x.dispose();
+    }
+  }
+
+  private gradientsOrRelease(
+    variables: SurrogateVariables,
+    baseLoss: () => Tensor,
+    meanPrediction: () => Tensor,
+  ): SharpnessGradients {
+    try {
+      return this.gradients(variables, baseLoss, meanPrediction);
+    } catch (error) {
+      this.busy = false;
+      throw error;
+    }
+  }
+}
