@@ -26,7 +26,8 @@ export const BINARY: Readonly<Record<string, BinaryFormula>> = {
   Sub: same('x - y'),
   Multiply: same('x * y'),
   RealDiv: { float: 'x / y', integer: INTEGER_FLOOR },
-  FloorDiv: { float: 'floorf(x / y)', integer: INTEGER_FLOOR },
+  // Whole numbers, whatever the operands are: so on tfjs's cpu, webgl and webgpu backends.
+  FloorDiv: { float: 'floorf(x / y)', integer: INTEGER_FLOOR, output: 'int32' },
   // The sign is the divisor's.
   Mod: {
     float: 'const float r = fmodf(x, y); result = (x < 0) == (y < 0) ? r : fmodf(r + y, y);',

@@ -192,16 +192,13 @@ function stridedSlice(backend: CudaBackend, x: TensorInfo, attrs: StridedSlice):
     shrinkAxisMask,
   );
   if (plan.isIdentity) return share(backend, x, plan.finalShape);
-  if (plan.sliceDim0 || plan.isSimpleSlice) {
-    const size = slice_util.computeOutShape(plan.begin, plan.end, plan.strides);
-    return relabel(slice(backend, x, plan.begin, size), plan.finalShape);
-  }
   const own = stridesOf(x.shape);
-  const walked = own.map((stride, axis) => stride * plan.strides[axis]!);
-  const out = takeView(backend, plan.finalShapeSparse, {
+  // Not tfjs's own sparse shape, which lacks the axes that are to go and so mixes up the others.
+  const shape = slice_util.computeOutShape(plan.begin, plan.end, plan.strides);
+  const out = takeView(backend, shape, {
     info: x,
     offset: dot(plan.begin, own),
-    strides: walked,
+    strides: own.map((stride, axis) => stride * plan.strides[axis]!),
   });
   return relabel(out, plan.finalShape);
 }
@@ -296,10 +293,13 @@ export const movementKernels = (): KernelConfig[] => [
         const reshaped = backend_util.getReshaped(x.shape, blockShape, all);
         const order = backend_util.getPermuted(reshaped.length, blockShape.length);
         const flat = backend_util.getReshapedPermuted(x.shape, blockShape, all);
-        const begin = backend_util.getSliceBeginCoords(crops, blockShape.length);
-        const size = backend_util.getSliceSize(flat, crops, blockShape.length);
+        const [begin, size] = slice_util.parseSliceParams(
+          { shape: flat, rank: flat.length } as Tensor,
+          backend_util.getSliceBeginCoords(crops, blockShape.length),
+          backend_util.getSliceSize(flat, crops, blockShape.length),
+        );
         const moved = space.keep(transpose(backend, relabel(x, reshaped), order));
-        return slice(backend, relabel(moved, flat), begin, size);
+        return slice(backend, relabel(moved, flat), begin!, size!);
       }),
   ),
   cudaKernel<{ blockShape: number[]; paddings: PadWidths }>(

@@ -13,7 +13,7 @@ import {
   reduceSource,
   SECOND_PASS,
 } from '../sources/reduce.js';
-import { argReduceSource, scanSource, softmaxSource, topKSource } from '../sources/rows.js';
+import { argReduceSource, SOFTMAX, scanSource, topKSource } from '../sources/rows.js';
 import { storageOf } from '../sources/types.js';
 import { transpose } from './copyView.js';
 import { evaluate } from './evaluate.js';
@@ -147,19 +147,17 @@ function resultDtype(name: string, dtype: DataType): DataType {
   return dtype;
 }
 
-function rowKernel(name: 'Softmax' | 'LogSoftmax'): KernelConfig {
-  return cudaKernel(name, ({ inputs, backend }) => {
+const softmaxKernel = (): KernelConfig =>
+  cudaKernel('Softmax', ({ inputs, backend }) => {
     const x = inputs.logits!;
     const { shape } = x;
     const length = shape.at(-1) ?? 1;
     const out = backend.makeOutput(shape, 'float32');
     const rows = length === 0 ? 0 : sizeOf(shape) / length;
-    const source = softmaxSource(name === 'LogSoftmax');
     const values = [rows, backend.address(out), backend.address(x), length];
-    backend.runRows(source.name, () => source, rows, length, values);
+    backend.runRows(SOFTMAX.name, () => SOFTMAX, rows, length, values);
     return out;
   });
-}
 
 function argKernel(name: 'ArgMax' | 'ArgMin'): KernelConfig {
   return cudaKernel<{ axis: number }>(name, ({ inputs, attrs, backend }) =>
@@ -240,8 +238,7 @@ export const reduceKernels = (): KernelConfig[] => [
       return reduce(backend, 'sum', floats, axes, { dtype, factor: 1 / count, keepDims });
     }),
   ),
-  rowKernel('Softmax'),
-  rowKernel('LogSoftmax'),
+  softmaxKernel(),
   argKernel('ArgMax'),
   argKernel('ArgMin'),
   cudaKernel<ScanAttributes>('Cumsum', ({ inputs, attrs, backend }) =>

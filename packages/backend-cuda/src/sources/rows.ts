@@ -14,15 +14,12 @@ const fold = (type: string, combine: string) => `
       __syncthreads();
     }`;
 
-/** Softmax over the last axis, or its logarithm. Parameters: rows, result, input, length. */
-export function softmaxSource(logarithm: boolean): KernelSource {
-  const name = logarithm ? 'logSoftmax' : 'softmax';
-  const value = logarithm ? 'row[j] - greatest - total' : 'expf(row[j] - greatest) / total';
-  return {
-    name,
-    signature: 'ippi',
-    code: `${PRELUDE}
-extern "C" __global__ void ${name}(unsigned count, float* out, const float* in, unsigned length) {
+/** Softmax over the last axis. Parameters: rows, result, input, length. */
+export const SOFTMAX: KernelSource = {
+  name: 'softmax',
+  signature: 'ippi',
+  code: `${PRELUDE}
+extern "C" __global__ void softmax(unsigned count, float* out, const float* in, unsigned length) {
   __shared__ float shared[${BLOCK}];
   for (unsigned i = blockIdx.x; i < count; i += gridDim.x) {
     const float* row = in + (size_t)i * length;
@@ -36,14 +33,13 @@ extern "C" __global__ void ${name}(unsigned count, float* out, const float* in, 
     for (unsigned j = threadIdx.x; j < length; j += blockDim.x) sum += expf(row[j] - greatest);
     shared[threadIdx.x] = sum;
     __syncthreads();${fold('float', 'a + b')}
-    const float total = ${logarithm ? 'logf(shared[0])' : 'shared[0]'};
+    const float total = shared[0];
     __syncthreads();
-    for (unsigned j = threadIdx.x; j < length; j += blockDim.x) out[(size_t)i * length + j] = ${value};
+    for (unsigned j = threadIdx.x; j < length; j += blockDim.x) out[(size_t)i * length + j] = expf(row[j] - greatest) / total;
   }
 }
 `,
-  };
-}
+};
 
 /** Index of the greatest or least element of each row, the first of equals. Parameters: rows, result, input, length. */
 export function argReduceSource(which: 'max' | 'min', input: Storage): KernelSource {
