@@ -93,6 +93,8 @@ export function adversarialStep(
 
   const adversarial = tidy(() => {
     const clean = attackedModel(x);
+    // Finds bad labels and logits here: tfjs keeps what a gradient's tape has saved when its function throws.
+    tidy(() => marginDeltaNorm(clean, clean, labels));
     return pgd((z) => marginDeltaNorm(attackedModel(z), clean, labels), x, search);
   });
   const parts: Scalar[] = [];

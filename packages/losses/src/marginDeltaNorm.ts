@@ -57,6 +57,10 @@ export function marginDeltaNorm(
   checkNumber(caller, 'epsilon', epsilon, { min: 0 });
   const checkValues = shouldCheckValues(caller, options.checkValues);
   const form = checkLabels(caller, labels, logits, checkValues);
+  if (checkValues) {
+    checkNotNaN(caller, 'logits', logits);
+    checkNotNaN(caller, 'adversarialLogits', adversarialLogits);
+  }
   return tidy(() => {
     const n = logits.shape.at(-1)!;
     const B = logits.size / n;
@@ -67,7 +71,6 @@ export function marginDeltaNorm(
       toIndices(labels, form),
       epsilon,
     );
-    if (checkValues) checkNotNaN(caller, 'change of logits', norm);
     return reshape(norm, logits.shape.slice(0, -1));
   });
 }

@@ -50,6 +50,7 @@ export function rhoMarginLoss(
   checkNumber(caller, 'tau', tau, { min: 0 });
   checkNumber(caller, 'rho', rho, { above: 0 });
   const form = checkLabels(caller, labels, logits, checkValues);
+  if (checkValues) checkNotNaN(caller, 'logits', logits);
   return tidy(() => {
     const n = logits.shape.at(-1)!;
     const s = clipByValue(reshape(logits, [logits.size / n, n]), -1e38, 1e38);
@@ -58,7 +59,6 @@ export function rhoMarginLoss(
     const each = clipByValue(sub(1, div(sub(ownLogit, s), rho)), 0, 1);
     // The label's own term is clamp(1 − 0) = 1.
     const v = sub(sum(each, -1), 1);
-    if (checkValues) checkNotNaN(caller, 'logits', v);
     const a = tau - 1;
     const losses = isCrossEntropy(tau) ? log1p(v) : div(exactExpm1(mul(log1p(v), -a)), -a);
     return reduceLoss(reshape(losses, batch), weights, reduction);

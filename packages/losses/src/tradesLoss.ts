@@ -45,10 +45,10 @@ export function tradesLoss(
   const { reduction, weights, checkValues } = resolveLossOptions(caller, options, ['beta'], batch);
   const { beta = 6 } = options;
   checkNumber(caller, 'beta', beta, { min: 0 });
+  if (checkValues) checkNotNaN(caller, 'adversarialLogits', adversarialLogits);
   return tidy(() => {
     const clean = compSum(caller, logits, labels, { reduction: 'none', checkValues });
     const divergence = klDivergence(logits, adversarialLogits);
-    if (checkValues) checkNotNaN(caller, 'adversarialLogits', divergence);
     return reduceLoss(add(clean, mul(divergence, beta)), weights, reduction);
   });
 }

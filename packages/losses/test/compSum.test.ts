@@ -268,6 +268,13 @@ describe('compSumLoss refuses', () => {
     logits[7] = Number.NaN;
     return crossEntropyLoss(toTensor(logits, [B, n]), y());
   });
+  for (const tau of [0.5, 1, 2]) {
+    bad(`NaN, with distributions at tau ${tau}`, /logits must hold no NaN/, () => {
+      const logits = data.slice();
+      logits[5] = Number.NaN;
+      return compSumLoss(toTensor(logits, [B, n]), tensor2d(soft), { tau });
+    });
+  }
   bad('+Infinity', /logits must hold no NaN, no \+Infinity/, () => {
     const logits = data.slice();
     logits[7] = Infinity;
