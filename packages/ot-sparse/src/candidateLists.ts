@@ -92,8 +92,8 @@ export class CandidateLists {
     this.failures = 0;
     this.age = 0;
     if (this.ready) return;
-    this.wait = 6;
-    this.slack /= 2;
+    this.wait = 3;
+    this.slack /= 4;
   }
 
   /** Adds column j, columns in ascending order: the candidates are the scores from threshold − slack up. */

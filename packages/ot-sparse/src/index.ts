@@ -20,6 +20,14 @@ export { quadraticTransport, quadraticTransportAsync } from './quadraticTranspor
 export type { QuadraticTransportOptions, SparseTransportOptions } from './regularizedOptions.js';
 export type { SparseSolution } from './regularizedSolver.js';
 export {
+  type EpsilonScaling,
+  type SinkhornOptions,
+  type SinkhornResult,
+  sinkhorn,
+  sinkhornAsync,
+} from './sinkhorn.js';
+export type { EntropicSolution } from './sinkhornSolver.js';
+export {
   type SparseTransportResult,
   sparseTransport,
   sparseTransportAsync,
