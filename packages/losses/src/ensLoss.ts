@@ -28,7 +28,7 @@ import {
 } from './ensLossOptions.js';
 import { LAMBDA_LIMIT } from './inverseBoxCox.js';
 import { toIndices } from './logLikelihood.js';
-import { checkEach, checkLabels, shouldCheckValues } from './lossArguments.js';
+import { checkClassLabels, checkEach, shouldCheckValues } from './lossArguments.js';
 import { multiclassSlopes, pairMargins } from './pairMargins.js';
 import { reduceLoss } from './reduction.js';
 
@@ -123,7 +123,7 @@ export class EnsLoss {
     checkTensor(caller, 'logits', logits, { rank: 2 });
     checkClasses(caller, logits);
     const checkValues = shouldCheckValues(caller, this.options.checkValues);
-    const form = checkLabels(caller, labels, logits, checkValues);
+    const form = checkClassLabels(caller, labels, logits, checkValues);
     if (checkValues) checkEach(caller, 'logits', logits, 'be finite', Number.isFinite);
     const [B, n] = logits.shape as [number, number];
     const sorted = this.draw(caller, B * (n - 1), draws);

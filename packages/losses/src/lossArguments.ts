@@ -132,6 +132,23 @@ export function checkLabels(
   return form;
 }
 
+/**
+ * {@link checkLabels} for losses of one class an example: distributions are one-hot.
+ * @throws as there; RangeError for entries other than 0 and 1, where `values` are checked
+ */
+export function checkClassLabels(
+  caller: string,
+  labels: Tensor,
+  logits: Tensor,
+  values: boolean,
+): LabelForm {
+  const form = checkLabels(caller, labels, logits, values);
+  if (values && form === 'distributions') {
+    checkEach(caller, 'labels', labels, 'be one-hot', (q) => q === 0 || q === 1);
+  }
+  return form;
+}
+
 const isIndex = (y: number, n: number) => Number.isInteger(y) && y >= 0 && y < n;
 
 function checkDistributions(caller: string, values: ArrayLike<number>, n: number): void {

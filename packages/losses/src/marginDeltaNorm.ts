@@ -18,7 +18,12 @@ import {
 } from '@tensorflow/tfjs-core';
 import { checkClasses } from './compSum.js';
 import { indicators, toIndices } from './logLikelihood.js';
-import { checkLabels, checkNotNaN, type LossOptions, shouldCheckValues } from './lossArguments.js';
+import {
+  checkClassLabels,
+  checkNotNaN,
+  type LossOptions,
+  shouldCheckValues,
+} from './lossArguments.js';
 
 /** Options of {@link marginDeltaNorm}. */
 export interface MarginDeltaNormOptions extends Pick<LossOptions, 'checkValues'> {
@@ -56,7 +61,7 @@ export function marginDeltaNorm(
   const { epsilon = 1e-12 } = options;
   checkNumber(caller, 'epsilon', epsilon, { min: 0 });
   const checkValues = shouldCheckValues(caller, options.checkValues);
-  const form = checkLabels(caller, labels, logits, checkValues);
+  const form = checkClassLabels(caller, labels, logits, checkValues);
   if (checkValues) {
     checkNotNaN(caller, 'logits', logits);
     checkNotNaN(caller, 'adversarialLogits', adversarialLogits);

@@ -19,7 +19,7 @@ import {
 } from '@tensorflow/tfjs-core';
 
 /** Pairs held at once, in each of a few tensors. */
-const PAIRS_AT_ONCE = 2 ** 24;
+const PAIRS_AT_ONCE = 2 ** 22;
 
 /** What the pairs are made of. */
 export interface PairInputs {

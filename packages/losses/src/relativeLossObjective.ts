@@ -26,7 +26,7 @@ export interface RelativeLossOptions extends PredictionOptions {
  * Unchanged when a constant is added to an image's predictions, and under any increasing map of the targets: it learns to
  * rank whatever has a loss, patches, tokens or examples. 0 with gradient 0 where no pair is left.
  *
- * Time and memory grow with `N M²`; beyond 2²⁴ pairs images are taken a few at a time.
+ * Time and memory grow with `N M²`; beyond 2²² pairs images are taken a few at a time.
  *
  * @param predictions - `e`, shape `[N, M]`, float32
  * @param targets - actual losses `l`, same shape; no gradient flows to them

@@ -13,7 +13,12 @@ import {
 import { checkClasses, isCrossEntropy } from './compSum.js';
 import { exactExpm1 } from './exactExpm1.js';
 import { indicators, toIndices } from './logLikelihood.js';
-import { checkLabels, checkNotNaN, type LossOptions, resolveLossOptions } from './lossArguments.js';
+import {
+  checkClassLabels,
+  checkNotNaN,
+  type LossOptions,
+  resolveLossOptions,
+} from './lossArguments.js';
 import { reduceLoss } from './reduction.js';
 
 /** Options of {@link rhoMarginLoss}. */
@@ -49,7 +54,7 @@ export function rhoMarginLoss(
   const { tau = 1, rho = 1 } = options;
   checkNumber(caller, 'tau', tau, { min: 0 });
   checkNumber(caller, 'rho', rho, { above: 0 });
-  const form = checkLabels(caller, labels, logits, checkValues);
+  const form = checkClassLabels(caller, labels, logits, checkValues);
   if (checkValues) checkNotNaN(caller, 'logits', logits);
   return tidy(() => {
     const n = logits.shape.at(-1)!;

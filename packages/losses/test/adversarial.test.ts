@@ -190,7 +190,7 @@ describe('tradesLoss', () => {
   });
 });
 
-it('the losses refuse NaN in either logits', () => {
+it('the losses refuse NaN in either logits, and soft labels', () => {
   scoped(() => {
     const s = toTensor(before, [B, n]);
     const broken = mul(s, Number.NaN);
@@ -199,6 +199,8 @@ it('the losses refuse NaN in either logits', () => {
     expect(() => smoothAdversarialLoss(broken, s, y())).toThrow(/logits must hold no NaN/);
     expect(() => smoothAdversarialLoss(s, broken, y())).toThrow(/NaN/);
     expect(() => tradesLoss(s, broken, y())).toThrow(/: adversarialLogits must not be NaN/);
+    const half = tensor2d(Array.from({ length: B }, () => [0.5, 0.5, 0, 0]));
+    expect(() => marginDeltaNorm(s, s, half)).toThrow(/labels must be one-hot, got 0.5/);
     expect(() => rhoMarginLoss(broken, y())).toThrow(/: logits must not be NaN/);
   });
 });
