@@ -47,7 +47,7 @@ function fromBase64(text: string): Uint8Array | undefined {
 }
 
 /** The numbers as text. */
-export function encodeNumbers(values: Float64Array): string {
+export function encodeNumbers(values: Float64Array | Float32Array): string {
   const bytes = new Uint8Array(values.length * 8);
   const view = new DataView(bytes.buffer);
   for (let i = 0; i < values.length; i++) view.setFloat64(8 * i, values[i]!, true);

@@ -17,7 +17,7 @@ export const ACTIVATIONS: readonly Activation[] = [
 export const softplus = (z: number) => Math.max(z, 0) + Math.log1p(Math.exp(-Math.abs(z)));
 
 /** Replaces z by the activation of z. */
-export function activate(kind: Activation, z: Float64Array): void {
+export function activate(kind: Activation, z: Float32Array): void {
   const n = z.length;
   if (kind === 'relu') for (let j = 0; j < n; j++) z[j] = Math.max(z[j]!, 0);
   else if (kind === 'tanh') for (let j = 0; j < n; j++) z[j] = Math.tanh(z[j]!);
@@ -27,7 +27,7 @@ export function activate(kind: Activation, z: Float64Array): void {
 }
 
 /** Multiplies `delta` by the derivative at the units whose values are `h`; relu's at 0 is 0. */
-export function applyDerivative(kind: Activation, h: Float64Array, delta: Float64Array): void {
+export function applyDerivative(kind: Activation, h: Float32Array, delta: Float32Array): void {
   const n = h.length;
   if (kind === 'relu') for (let j = 0; j < n; j++) delta[j] = h[j]! > 0 ? delta[j]! : 0;
   else if (kind === 'tanh') for (let j = 0; j < n; j++) delta[j]! *= 1 - h[j]! * h[j]!;

@@ -1,5 +1,5 @@
 /** The diagonal design matrix of NeuralUCB and NeuralTS: how well a network's gradient directions are known. */
-import { addRows } from './kernels.js';
+import { Arena, type Block } from './arena.js';
 import type { Mlp } from './mlp.js';
 
 /**
@@ -10,75 +10,102 @@ import type { Mlp } from './mlp.js';
  */
 export class DiagonalConfidence {
   /** U, in the order of the network's parameters. */
-  readonly U: Float64Array;
-  private readonly inverse: Float64Array;
-  private readonly squares: Float64Array;
-  private readonly column: Float64Array[];
+  readonly U: Float32Array;
+  private readonly u: Block;
+  private readonly inverse: Block;
+  private readonly squares: Block;
+  private readonly columns: Block[];
+  private readonly deltas: Block[];
 
+  /** @param net - made with {@link extraFloats} of room */
   constructor(
     private readonly net: Mlp,
     lambda: number,
   ) {
-    this.U = new Float64Array(net.parameterCount).fill(lambda);
-    this.inverse = this.U.map((u) => 1 / u);
-    this.squares = new Float64Array(Math.max(net.shape.dim, ...net.shape.hidden));
-    this.column = net.layers.map(({ outputs }) => new Float64Array(outputs));
+    const { arena, parameterCount, shape, layers } = net;
+    this.u = arena.take(parameterCount);
+    this.U = this.u.view.fill(lambda);
+    this.inverse = arena.take(parameterCount);
+    this.inverse.view.fill(1 / lambda);
+    this.squares = arena.take(Math.max(shape.dim, ...shape.hidden));
+    this.columns = layers.slice(0, -1).map(({ outputs }) => arena.take(outputs));
+    this.deltas = layers.map(({ outputs }) => arena.take(outputs));
   }
 
-  /** Σ g²/U of the input, after the network's forward and `backward(1)` there. */
-  measure(x: Float64Array, at: number, block: number): number {
-    const { net, inverse, squares, column } = this;
-    const { shape, layers, hidden, deltas } = net;
+  /** Room in the arena of a network of this shape. */
+  static extraFloats(dim: number, blocks: number, hidden: readonly number[]): number {
+    const sizes = [dim * blocks, ...hidden, 1];
+    const count = sizes.slice(1).reduce((sum, n, i) => sum + (sizes[i]! + 1) * n, 0);
+    const units = hidden.reduce((sum, n) => sum + 2 * Arena.room(n), Arena.room(1));
+    return 2 * Arena.room(count) + Arena.room(Math.max(dim, ...hidden)) + units;
+  }
+
+  /** Σ g²/U of the input of the network's last forward, in `block`, after `backward(1)`. */
+  measure(block: number): number {
+    const { net, inverse, squares, columns } = this;
+    const { shape, layers, hidden, deltas, arena } = net;
     const s2 = shape.scale * shape.scale;
-    let total = 0;
-    for (let l = 0; l < layers.length; l++) {
+    const last = layers[hidden.length]!;
+    let total = inverse.view[last.biases]!;
+    const top = hidden[hidden.length - 1]!;
+    for (let i = 0; i < last.inputs; i++) {
+      total += s2 * top[i]! * top[i]! * inverse.view[last.weights + i]!;
+    }
+    for (let l = 0; l < hidden.length; l++) {
       const { inputs, outputs, weights, biases } = layers[l]!;
-      const first = l === 0;
-      const input = first ? x : hidden[l - 1]!;
-      const start = first ? at : 0;
-      const rows = first ? shape.dim : inputs;
-      const offset = first ? weights + block * shape.dim * outputs : weights;
-      for (let i = 0; i < rows; i++) squares[i] = s2 * input[start + i]! * input[start + i]!;
-      const c = column[l]!;
-      for (let j = 0; j < outputs; j++) c[j] = inverse[biases + j]!;
-      addRows(inverse, offset, outputs, squares, 0, rows, c);
+      const input = l === 0 ? net.input : hidden[l - 1]!;
+      const rows = l === 0 ? shape.dim : inputs;
+      const from = l === 0 ? weights + block * shape.dim * outputs : weights;
+      for (let i = 0; i < rows; i++) squares.view[i] = s2 * input[i]! * input[i]!;
+      const c = columns[l]!;
+      for (let j = 0; j < outputs; j++) c.view[j] = inverse.view[biases + j]!;
+      arena.kernels.addRows(inverse.at + from, squares.at, rows, outputs, c.at);
       const delta = deltas[l]!;
-      for (let j = 0; j < outputs; j++) total += c[j]! * delta[j]! * delta[j]!;
+      for (let j = 0; j < outputs; j++) total += c.view[j]! * delta[j]! * delta[j]!;
     }
     return total;
   }
 
-  /** U += weight · g² at the input, after the network's forward and `backward(1)` there. */
-  add(x: Float64Array, at: number, block: number, weight = 1): void {
-    const { net, U, inverse } = this;
-    const { shape, layers, hidden, deltas } = net;
-    const s2 = weight * shape.scale * shape.scale;
-    const raise = (k: number, n: number, v: number, delta: Float64Array) => {
-      for (let j = 0; j < n; j++) {
-        const d = delta[j]!;
-        if (d === 0) continue;
-        U[k + j]! += v * d * d;
-        inverse[k + j] = 1 / U[k + j]!;
-      }
+  /** What {@link add} needs of the network's last forward, in `block`, after `backward(1)`. */
+  capture(block: number): GradientFactors {
+    const { net } = this;
+    return {
+      block,
+      values: [net.input, ...net.hidden].map((view) => view.slice()),
+      deltas: net.deltas.map((view) => view.slice()),
     };
+  }
+
+  /** U += g². */
+  add({ block, values, deltas }: GradientFactors): void {
+    const { net, u, inverse, squares, deltas: scratch } = this;
+    const { shape, layers, arena, offsets } = net;
+    const s2 = shape.scale * shape.scale;
     for (let l = 0; l < layers.length; l++) {
-      const { inputs, outputs, weights, biases } = layers[l]!;
-      const first = l === 0;
-      const input = first ? x : hidden[l - 1]!;
-      const start = first ? at : 0;
-      const rows = first ? shape.dim : inputs;
-      const offset = first ? weights + block * shape.dim * outputs : weights;
-      for (let i = 0; i < rows; i++) {
-        const v = s2 * input[start + i]! * input[start + i]!;
-        if (v !== 0) raise(offset + i * outputs, outputs, v, deltas[l]!);
-      }
-      raise(biases, outputs, weight, deltas[l]!);
+      const { outputs, weights, biases } = layers[l]!;
+      const input = values[l]!;
+      const rows = input.length;
+      const d = scratch[l]!;
+      for (let i = 0; i < rows; i++) squares.view[i] = s2 * input[i]! * input[i]!;
+      for (let j = 0; j < outputs; j++) d.view[j] = deltas[l]![j]! ** 2;
+      const from = l === 0 ? weights + block * shape.dim * outputs : weights;
+      const [x, m, y, n] =
+        outputs === 1 ? [d.at, 1, squares.at, rows] : [squares.at, rows, d.at, outputs];
+      arena.kernels.raise(u.at + from, inverse.at + from, x, m, n, y);
+      arena.kernels.raise(u.at + biases, inverse.at + biases, offsets.one, 1, outputs, d.at);
     }
   }
 
   /** Takes over a saved U. */
   load(U: Float64Array): void {
     this.U.set(U);
-    for (let k = 0; k < U.length; k++) this.inverse[k] = 1 / U[k]!;
+    for (let k = 0; k < U.length; k++) this.inverse.view[k] = 1 / this.U[k]!;
   }
+}
+
+/** Factors of a gradient: layer l's is `values[l] ⊗ deltas[l]`. */
+export interface GradientFactors {
+  readonly block: number;
+  readonly values: readonly Float32Array[];
+  readonly deltas: readonly Float32Array[];
 }

@@ -18,21 +18,13 @@ export const pooledLength = (parameters: number, pool: number) => Math.ceil(para
  * Means over blocks of `pool` of the gradient of `net`, after its forward and `backward(1)`; the last block is padded
  * with zeros. The order is PyTorch's: weights `[out, in]` and biases of each layer.
  */
-export function poolGradient(
-  net: Mlp,
-  x: Float64Array,
-  at: number,
-  block: number,
-  pool: number,
-  out: Float64Array,
-): void {
+export function poolGradient(net: Mlp, block: number, pool: number, out: Float64Array): void {
   const { shape, layers, hidden, deltas } = net;
   out.fill(0);
   for (let l = 0; l < layers.length; l++) {
     const { inputs, outputs, weights, biases } = layers[l]!;
     const first = l === 0;
-    const input = first ? x : hidden[l - 1]!;
-    const start = first ? at : 0;
+    const input = first ? net.input : hidden[l - 1]!;
     const rows = first ? shape.dim : inputs;
     const offset = first ? block * shape.dim : 0;
     for (let j = 0; j < outputs; j++) {
@@ -40,7 +32,7 @@ export function poolGradient(
       if (d === 0) continue;
       const k = weights + j * inputs + offset;
       const v = (shape.scale * d) / pool;
-      for (let i = 0; i < rows; i++) out[Math.floor((k + i) / pool)]! += v * input[start + i]!;
+      for (let i = 0; i < rows; i++) out[Math.floor((k + i) / pool)]! += v * input[i]!;
       out[Math.floor((biases + j) / pool)]! += d / pool;
     }
   }

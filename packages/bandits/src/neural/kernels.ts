@@ -1,72 +1,74 @@
-/** The two loops in which a network on the host spends its time, over row-major float64 matrices. */
-
 /**
- * `y[j] += Σ_i x[xAt + i] · W[wAt + i·n + j]`, i < m, j < n. Zeros of `x` cost nothing, which makes block contexts and
- * dead units cheap; rows are taken four at a time, so that y is read and written once for four products.
+ * The loops in which a network on the host spends its time. All numbers are float32 in one heap; arguments are offsets in
+ * it. There are two forms, these plain ones and those of `simdKernels.ts`, which agree up to rounding.
  */
-export function addRows(
-  W: Float64Array,
-  wAt: number,
-  n: number,
-  x: Float64Array,
-  xAt: number,
-  m: number,
-  y: Float64Array,
-): void {
-  let a = 0;
-  let b = 0;
-  let c = 0;
-  let xa = 0;
-  let xb = 0;
-  let xc = 0;
-  let held = 0;
-  for (let i = 0; i < m; i++) {
-    const v = x[xAt + i]!;
-    if (v === 0) continue;
-    const row = wAt + i * n;
-    if (held === 3) {
-      for (let j = 0; j < n; j++) {
-        y[j]! += xa * W[a + j]! + xb * W[b + j]! + xc * W[c + j]! + v * W[row + j]!;
-      }
-      held = 0;
-    } else if (held === 0) {
-      a = row;
-      xa = v;
-      held = 1;
-    } else if (held === 1) {
-      b = row;
-      xb = v;
-      held = 2;
-    } else {
-      c = row;
-      xc = v;
-      held = 3;
-    }
-  }
-  if (held > 0) for (let j = 0; j < n; j++) y[j]! += xa * W[a + j]!;
-  if (held > 1) for (let j = 0; j < n; j++) y[j]! += xb * W[b + j]!;
-  if (held > 2) for (let j = 0; j < n; j++) y[j]! += xc * W[c + j]!;
+export interface Kernels {
+  /** `y[j] += Σ_i x[i] · W[i·n + j]`, i < m, j < n. */
+  addRows(w: number, x: number, m: number, n: number, y: number): void;
+  /** `y[i] = Σ_j W[i·n + j] · x[j]`, i < m, j < n. */
+  dotRows(w: number, x: number, m: number, n: number, y: number): void;
+  /** `W[i·n + j] ← a + keep (W − a) − rate · x[i] · d[j]`. */
+  descend(w: number, x: number, m: number, n: number, d: number, step: Descent): void;
+  /** `U[i·n + j] += x[i] · d[j]`, `V = 1/U`. */
+  raise(u: number, v: number, x: number, m: number, n: number, d: number): void;
+  /** Whether n numbers are finite. */
+  isFinite(x: number, n: number): boolean;
 }
 
-/** `y[i] = Σ_j W[wAt + i·n + j] · x[j]`, i < m, j < n. */
-export function dotRows(
-  W: Float64Array,
-  wAt: number,
-  n: number,
-  x: Float64Array,
-  m: number,
-  y: Float64Array,
-): void {
-  for (let i = 0; i < m; i++) {
-    const row = wAt + i * n;
-    let even = 0;
-    let odd = 0;
-    let j = 0;
-    for (; j + 1 < n; j += 2) {
-      even += W[row + j]! * x[j]!;
-      odd += W[row + j + 1]! * x[j + 1]!;
-    }
-    if (j < n) even += W[row + j]! * x[j]!;
-    y[i] = even + odd;
-  }
+/** A step of descent with a pull. */
+export interface Descent {
+  readonly rate: number;
+  /** Share of W − a that stays. */
+  readonly keep: number;
+  /** Whether rows with x = 0 are left alone. */
+  readonly skip: boolean;
+  /** Offset of a; −1 for a = 0. */
+  readonly anchor: number;
+}
+
+/** The kernels in JavaScript, over `heap`. */
+export function plainKernels(heap: Float32Array): Kernels {
+  return {
+    addRows(w, x, m, n, y) {
+      for (let i = 0; i < m; i++) {
+        const v = heap[x + i]!;
+        if (v === 0) continue;
+        const row = w + i * n;
+        for (let j = 0; j < n; j++) heap[y + j]! += v * heap[row + j]!;
+      }
+    },
+    dotRows(w, x, m, n, y) {
+      for (let i = 0; i < m; i++) {
+        let sum = 0;
+        const row = w + i * n;
+        for (let j = 0; j < n; j++) sum += heap[row + j]! * heap[x + j]!;
+        heap[y + i] = sum;
+      }
+    },
+    descend(w, x, m, n, d, { rate, keep, skip, anchor }) {
+      for (let i = 0; i < m; i++) {
+        const v = rate * heap[x + i]!;
+        if (skip && heap[x + i] === 0) continue;
+        const row = w + i * n;
+        for (let j = 0; j < n; j++) {
+          const a = anchor < 0 ? 0 : heap[anchor + i * n + j]!;
+          heap[row + j] = a + keep * (heap[row + j]! - a) - v * heap[d + j]!;
+        }
+      }
+    },
+    raise(u, v, x, m, n, d) {
+      for (let i = 0; i < m; i++) {
+        const s = heap[x + i]!;
+        if (s === 0) continue;
+        for (let j = 0, k = i * n; j < n; j++, k++) {
+          heap[u + k]! += s * heap[d + j]!;
+          heap[v + k] = 1 / heap[u + k]!;
+        }
+      }
+    },
+    isFinite(x, n) {
+      for (let i = x; i < x + n; i++) if (!Number.isFinite(heap[i])) return false;
+      return true;
+    },
+  };
 }

@@ -1,7 +1,8 @@
-/** A small perceptron on the host: forward and backward for one input at a time, all parameters in one flat array. */
+/** A small perceptron on the host: forward and backward for one input at a time, all parameters in one flat array,
+ * float32. */
 import type { Random } from '@orth/backend';
 import { type Activation, activate, applyDerivative } from './activations.js';
-import { addRows, dotRows } from './kernels.js';
+import { Arena, type Block } from './arena.js';
 
 /** Shape of an {@link Mlp}. */
 export interface MlpShape {
@@ -35,14 +36,39 @@ export interface Layer {
 export class Mlp {
   readonly layers: readonly Layer[];
   readonly parameterCount: number;
-  readonly theta: Float64Array;
+  readonly arena: Arena;
+  /** All parameters. */
+  readonly theta: Float32Array;
+  /** θ₀, what descent may be pulled to; zeros until it is filled. */
+  readonly start: Float32Array;
   /** Values of the hidden layers at the last {@link forward}. */
-  readonly hidden: readonly Float64Array[];
+  readonly hidden: readonly Float32Array[];
   /** ∂/∂z of each layer, the output last, at the last {@link backward}. */
-  readonly deltas: readonly Float64Array[];
-  private readonly output = new Float64Array(1);
+  readonly deltas: readonly Float32Array[];
+  /** Offsets in the heap. */
+  readonly offsets: {
+    readonly theta: number;
+    readonly start: number;
+    /** The input of the last {@link forward}, then the values of each hidden layer. */
+    readonly values: readonly number[];
+    readonly deltas: readonly number[];
+    readonly one: number;
+    readonly zero: number;
+  };
+  /** The input of the last {@link forward}. */
+  readonly input: Float32Array;
+  private readonly output: Block;
+  private kept: Float32Array | undefined;
 
-  constructor(readonly shape: MlpShape) {
+  /**
+   * @param extraFloats - room in the arena for others
+   * @param simd - see {@link Arena}
+   */
+  constructor(
+    readonly shape: MlpShape,
+    extraFloats = 0,
+    simd = true,
+  ) {
     const sizes = [shape.dim * shape.blocks, ...shape.hidden, 1];
     let at = 0;
     this.layers = sizes.slice(1).map((outputs, i) => {
@@ -52,69 +78,104 @@ export class Mlp {
       return layer;
     });
     this.parameterCount = at;
-    this.theta = new Float64Array(at);
-    this.hidden = shape.hidden.map((n) => new Float64Array(n));
-    this.deltas = [...shape.hidden, 1].map((n) => new Float64Array(n));
+    const units = shape.hidden.reduce((sum, n) => sum + 2 * Arena.room(n), 0);
+    const own = 2 * Arena.room(at) + Arena.room(shape.dim) + units + 4 * Arena.room(1);
+    this.arena = new Arena(own + extraFloats, simd);
+    const take = (n: number) => this.arena.take(n);
+    const theta = take(at);
+    const start = take(at);
+    const input = take(shape.dim);
+    const hidden = shape.hidden.map(take);
+    const deltas = [...shape.hidden, 1].map(take);
+    this.output = take(1);
+    const one = take(1);
+    one.view[0] = 1;
+    const zero = take(1);
+    this.theta = theta.view;
+    this.start = start.view;
+    this.input = input.view;
+    this.hidden = hidden.map(({ view }) => view);
+    this.deltas = deltas.map(({ view }) => view);
+    this.offsets = {
+      theta: theta.at,
+      start: start.at,
+      values: [input.at, ...hidden.map((block) => block.at)],
+      deltas: deltas.map((block) => block.at),
+      one: one.at,
+      zero: zero.at,
+    };
+  }
+
+  /** Keeps the parameters for {@link rollback}. */
+  snapshot(): void {
+    this.kept ??= new Float32Array(this.parameterCount);
+    this.kept.set(this.theta);
+  }
+
+  /** Returns to the last {@link snapshot}. */
+  rollback(): void {
+    if (this.kept) this.theta.set(this.kept);
   }
 
   /** f of the row of `x` at `at`, which fills `block` of the input layer. */
   forward(x: Float64Array, at: number, block: number): number {
-    const { theta, shape, layers, hidden, output } = this;
+    const { theta, shape, layers, hidden, input, output, offsets, arena } = this;
     const { dim, scale, activation } = shape;
-    let input = x;
-    for (let l = 0; l < layers.length; l++) {
+    const { kernels } = arena;
+    for (let i = 0; i < dim; i++) input[i] = x[at + i]!;
+    for (let l = 0; l < hidden.length; l++) {
       const { inputs, outputs, weights, biases } = layers[l]!;
-      const z = l < hidden.length ? hidden[l]! : output;
+      const z = hidden[l]!;
       if (scale === 1) for (let j = 0; j < outputs; j++) z[j] = theta[biases + j]!;
       else z.fill(0);
-      if (outputs === 1 && l > 0) {
-        let sum = 0;
-        for (let i = 0; i < inputs; i++) sum += input[i]! * theta[weights + i]!;
-        z[0]! += sum;
-      } else if (l === 0) {
-        addRows(theta, weights + block * dim * outputs, outputs, x, at, dim, z);
-      } else {
-        addRows(theta, weights, outputs, input, 0, inputs, z);
-      }
+      const from = l === 0 ? weights + block * dim * outputs : weights;
+      const rows = l === 0 ? dim : inputs;
+      kernels.addRows(
+        offsets.theta + from,
+        offsets.values[l]!,
+        rows,
+        outputs,
+        offsets.values[l + 1]!,
+      );
       if (scale !== 1) for (let j = 0; j < outputs; j++) z[j] = scale * z[j]! + theta[biases + j]!;
-      if (l < hidden.length) activate(activation, z);
-      input = z;
+      activate(activation, z);
     }
-    return output[0]!;
+    const last = layers[hidden.length]!;
+    const { inputs, weights, biases } = last;
+    kernels.dotRows(offsets.theta + weights, offsets.values[hidden.length]!, 1, inputs, output.at);
+    return scale * output.view[0]! + theta[biases]!;
   }
 
   /** Fills {@link deltas} for ∂/∂f = `g`, at the input of the last {@link forward}. */
   backward(g: number): void {
-    const { theta, shape, layers, hidden, deltas } = this;
+    const { theta, shape, layers, hidden, deltas, offsets, arena } = this;
     deltas[hidden.length]![0] = g;
     for (let l = hidden.length - 1; l >= 0; l--) {
       const { inputs, outputs, weights } = layers[l + 1]!;
       const delta = deltas[l]!;
-      const above = deltas[l + 1]!;
-      if (outputs === 1) {
-        const factor = shape.scale * above[0]!;
+      if (l === hidden.length - 1) {
+        const factor = shape.scale * g;
         for (let i = 0; i < inputs; i++) delta[i] = factor * theta[weights + i]!;
       } else {
-        dotRows(theta, weights, outputs, above, inputs, delta);
+        const from = offsets.theta + weights;
+        arena.kernels.dotRows(from, offsets.deltas[l + 1]!, inputs, outputs, offsets.deltas[l]!);
         if (shape.scale !== 1) for (let i = 0; i < inputs; i++) delta[i]! *= shape.scale;
       }
       applyDerivative(shape.activation, hidden[l]!, delta);
     }
   }
 
-  /** Adds `factor · ∂/∂θ` to `out`, after {@link backward}. */
-  addGradient(x: Float64Array, at: number, block: number, factor: number, out: Float64Array): void {
+  /** Adds `factor · ∂/∂θ` to `out`, after {@link forward} of an input in `block` and {@link backward}. */
+  addGradient(block: number, factor: number, out: Float64Array): void {
     const { shape, layers, hidden, deltas } = this;
     for (let l = 0; l < layers.length; l++) {
       const { inputs, outputs, weights, biases } = layers[l]!;
       const delta = deltas[l]!;
-      const first = l === 0;
-      const input = first ? x : hidden[l - 1]!;
-      const start = first ? at : 0;
-      const rows = first ? shape.dim : inputs;
-      let k = first ? weights + block * shape.dim * outputs : weights;
+      const input = l === 0 ? this.input : hidden[l - 1]!;
+      const rows = l === 0 ? shape.dim : inputs;
+      let k = l === 0 ? weights + block * shape.dim * outputs : weights;
       for (let i = 0; i < rows; i++, k += outputs) {
-        const v = factor * shape.scale * input[start + i]!;
+        const v = factor * shape.scale * input[i]!;
         if (v !== 0) for (let j = 0; j < outputs; j++) out[k + j]! += v * delta[j]!;
       }
       for (let j = 0; j < outputs; j++) out[biases + j]! += factor * delta[j]!;

@@ -105,14 +105,16 @@ export function createNetwork(
   blocks: number,
   shape: ReturnType<typeof networkShape>,
   random: Random,
+  extraFloats = 0,
 ): Mlp {
   const { hidden, activation, initialization } = shape;
   const theory = initialization === 'theory';
   const scale = theory ? hidden[0]! ** -0.5 : 1;
-  const net = new Mlp({ dim, blocks, hidden, activation, scale });
+  const net = new Mlp({ dim, blocks, hidden, activation, scale }, extraFloats);
   // Deviation: σ₁ is not fixed by the paper's experiments; 2 makes the first layer's spread close to 1.
   if (theory) theoryInitialization(net, random, 2);
   else uniformInitialization(net, random);
+  net.start.set(net.theta);
   return net;
 }
 
@@ -124,7 +126,8 @@ export function trainingIsDue(t: number, settings: Required<TrainingOptions>): b
 
 /** @internal At most `count` of the indices below `size` in random order: all that training can visit. */
 export function randomOrder(random: Random, size: number, count: number): Int32Array {
-  const order = Int32Array.from({ length: size }, (_, i) => i);
+  const order = new Int32Array(size);
+  for (let i = 0; i < size; i++) order[i] = i;
   const length = Math.min(size, count);
   for (let i = 0; i < length; i++) {
     const j = random.integer(i, size - 1);
@@ -143,13 +146,13 @@ export function trainOnHistory(
   mode: 'replay' | 'fullBatch',
   settings: ReplaySettings,
 ): boolean {
-  const before = net.theta.slice();
+  net.snapshot();
   const order = () => randomOrder(random, history.size, settings.maxUpdates);
   const finite =
     mode === 'replay'
       ? replay(net, history, order(), settings)
       : fullBatch(net, history, history.size, settings);
-  if (finite && net.theta.every(Number.isFinite)) return true;
-  net.theta.set(before);
+  if (finite) return true;
+  net.rollback();
   return false;
 }

@@ -103,8 +103,6 @@ function settingsOf(caller: string, options: NeuralRegressionOptions) {
 /** Predicts losses in [0, 1] by a network with a linear output (`halfSquare`) or a sigmoid one (`kl`). */
 export class NeuralOracle implements Oracle {
   readonly net: Mlp;
-  /** θ₀. */
-  readonly start: Float64Array;
   private readonly settings: ReturnType<typeof settingsOf>;
   private readonly history: History | undefined;
   private random: Random;
@@ -124,7 +122,6 @@ export class NeuralOracle implements Oracle {
     this.settings = settingsOf(caller, options);
     this.random = seededRandom(shape.seed);
     this.net = createNetwork(dim, actionCount ?? 1, shape, this.random);
-    this.start = this.net.theta.slice();
     if (this.settings.train !== 'ogd')
       this.history = new History(dim, this.settings.training.capacity);
     this.drawPerturbation();
@@ -141,7 +138,7 @@ export class NeuralOracle implements Oracle {
     this.drawState = this.random.state();
     this.signs = drawSigns(this.random, draws * this.net.parameterCount);
     const factor = perturbationFactor(perturbationScale, this.width);
-    this.shift = meanOf(perturbationShifts(this.net.theta, this.start, this.signs, factor));
+    this.shift = meanOf(perturbationShifts(this.net.theta, this.net.start, this.signs, factor));
   }
 
   predict(x: Float64Array, K: number, out: Float64Array): void {
@@ -171,7 +168,8 @@ export class NeuralOracle implements Oracle {
 
   /** One projected step, Π_B(θ − η ∇L). */
   private descend(x: Float64Array, block: number, y: number, weight: number): void {
-    const { net, start, loss } = this;
+    const { net, loss } = this;
+    const { start } = net;
     const { perturbation, perturbationScale, radius, outputRadius, training } = this.settings;
     const { learningRate } = training;
     if (perturbation === 'sampled') {
@@ -184,10 +182,10 @@ export class NeuralOracle implements Oracle {
     } else {
       const pull =
         perturbation === 'expected' ? weight * expectedPull(perturbationScale, this.width) : 0;
-      const steps = new SgdSteps(net, learningRate, pull, start);
+      const steps = new SgdSteps(net, learningRate, pull, 'start');
       const f = steps.forward(x, 0, block);
       if (!Number.isFinite(f)) this.refuse();
-      steps.apply(x, 0, block, weight * slopeAt(loss, y, f));
+      steps.apply(block, weight * slopeAt(loss, y, f));
       steps.settle();
     }
     projectToBall(net, start, radius, outputRadius);
@@ -195,7 +193,8 @@ export class NeuralOracle implements Oracle {
   }
 
   private remember(x: Float64Array, block: number, y: number, weight: number): void {
-    const { net, start, loss, random } = this;
+    const { net, loss, random } = this;
+    const { start } = net;
     const { train, perturbation, perturbationScale, radius, outputRadius, training } =
       this.settings;
     const history = this.history!;
@@ -205,7 +204,7 @@ export class NeuralOracle implements Oracle {
     const state = random.state();
     const decay = perturbation === 'expected' ? expectedPull(perturbationScale, this.width) : 0;
     const mode = train === 'fullBatch' ? train : 'replay';
-    const settings = { ...training, loss, decay, anchor: start };
+    const settings = { ...training, loss, decay, anchor: 'start' as const };
     if (!trainOnHistory(net, history, random, mode, settings)) {
       history.undo(mark);
       this.random = restoreRandom(state);
@@ -219,7 +218,7 @@ export class NeuralOracle implements Oracle {
     return {
       t: this.t,
       theta: encodeNumbers(this.net.theta),
-      start: encodeNumbers(this.start),
+      start: encodeNumbers(this.net.start),
       random: [...(sampled ? this.drawState : this.random.state())],
       ...(this.history && { history: this.history.save() }),
     };
@@ -228,7 +227,7 @@ export class NeuralOracle implements Oracle {
   load(data: SavedData): void {
     this.t = data.count('t');
     this.net.theta.set(data.numbers('theta', this.net.parameterCount));
-    this.start.set(data.numbers('start', this.net.parameterCount));
+    this.net.start.set(data.numbers('start', this.net.parameterCount));
     this.history?.load(data.part('history'), this.net.shape.blocks);
     this.random = restoreRandom(data.randomState('random'));
     this.drawPerturbation();

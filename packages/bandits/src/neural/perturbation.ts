@@ -24,8 +24,8 @@ export function drawSigns(random: Random, count: number): Int8Array {
 
 /** `κ⟨θ − θ₀, ε_s⟩` for each of the S rows of `signs`: the same for every input. */
 export function perturbationShifts(
-  theta: Float64Array,
-  theta0: Float64Array,
+  theta: ArrayLike<number>,
+  theta0: ArrayLike<number>,
   signs: ArrayLike<number>,
   factor: number,
 ): Float64Array {
@@ -53,7 +53,7 @@ export const meanOf = (values: Float64Array) =>
  */
 export function perturbedGradient(
   net: Mlp,
-  theta0: Float64Array,
+  theta0: ArrayLike<number>,
   signs: ArrayLike<number>,
   factor: number,
   sample: { x: Float64Array; at: number; block: number; y: number; loss: RegressionLoss },
@@ -75,7 +75,7 @@ export function perturbedGradient(
     for (let i = 0; i < p; i++) gradient[i]! += slope * factor * signs[s * p + i]!;
   }
   net.backward(slopes);
-  net.addGradient(x, at, block, 1, gradient);
+  net.addGradient(block, 1, gradient);
   return total;
 }
 
@@ -87,7 +87,7 @@ export function perturbedGradient(
  */
 export function projectToBall(
   net: Mlp,
-  theta0: Float64Array,
+  theta0: ArrayLike<number>,
   radius: number,
   outputRadius: number,
 ): void {

@@ -1,9 +1,10 @@
 /** Gradient descent on an {@link Mlp}, one sample a step, with a pull to an anchor that costs nothing where x is 0. */
+import type { Descent } from './kernels.js';
 import type { Mlp } from './mlp.js';
 import { lossAt, type RegressionLoss, slopeAt } from './regressionLoss.js';
 
 /**
- * Steps `θ ← θ − η(ℓ'(f) ∇f + λ(θ − a))` with a the anchor, or 0.
+ * Steps `θ ← θ − η(ℓ'(f) ∇f + λ(θ − a))` with a the network's start, or 0.
  *
  * Rows of the first layer whose input is 0 have no gradient, only the pull, which is the same factor `1 − ηλ` each step:
  * it is applied when a row is next needed, or by {@link settle}.
@@ -11,100 +12,109 @@ import { lossAt, type RegressionLoss, slopeAt } from './regressionLoss.js';
 export class SgdSteps {
   private readonly keep: number;
   private readonly done: Int32Array;
+  private readonly weights: readonly Descent[];
+  private readonly biases: readonly Descent[];
+  private readonly toStart: boolean;
   private step = 0;
-  private powerGap = 1;
-  private power: number;
 
   constructor(
     private readonly net: Mlp,
-    private readonly learningRate: number,
+    learningRate: number,
     decay: number,
-    private readonly anchor: Float64Array | undefined,
+    anchor: 'start' | 'zero',
   ) {
+    const { layers, shape, offsets } = net;
     this.keep = 1 - learningRate * decay;
-    this.power = this.keep;
-    this.done = new Int32Array(net.layers[0]!.inputs);
+    this.toStart = anchor === 'start';
+    this.done = new Int32Array(this.keep === 1 ? 0 : layers[0]!.inputs);
+    const at = (k: number) => (this.toStart ? offsets.start + k : -1);
+    this.weights = layers.map(({ weights }, l) => ({
+      rate: learningRate * shape.scale,
+      keep: this.keep,
+      skip: l === 0,
+      anchor: at(weights),
+    }));
+    this.biases = layers.map(({ biases }) => ({
+      rate: learningRate,
+      keep: this.keep,
+      skip: false,
+      anchor: at(biases),
+    }));
+    this.first = this.weights[0]!;
   }
+
+  private first: Descent;
+  private firstBlock = 0;
 
   /** f at the sample, rows caught up. */
   forward(x: Float64Array, at: number, block: number): number {
     if (this.keep !== 1) {
       const { dim } = this.net.shape;
       const first = block * dim;
-      for (let i = 0; i < dim; i++) if (x[at + i] !== 0) this.catchUp(first + i);
+      for (let i = 0; i < dim; i++) {
+        if (this.done[first + i] !== this.step && x[at + i] !== 0) this.catchUp(first + i);
+      }
     }
     return this.net.forward(x, at, block);
   }
 
-  /** Takes the step for ∂ℓ/∂f = `slope` at the last {@link forward}. */
-  apply(x: Float64Array, at: number, block: number, slope: number): void {
-    const { net, keep, anchor, learningRate, done } = this;
-    const { theta, shape, layers, hidden, deltas } = net;
+  /** Takes the step for ∂ℓ/∂f = `slope` at the last {@link forward}, whose input filled `block`. */
+  apply(block: number, slope: number): void {
+    const { net, keep, done, weights, biases } = this;
+    const { layers, offsets, arena, shape, input } = net;
+    const { kernels } = arena;
+    const { theta, values, deltas } = offsets;
     net.backward(slope);
     this.step++;
-    for (let l = 0; l < layers.length; l++) {
-      const { inputs, outputs, weights, biases } = layers[l]!;
-      const delta = deltas[l]!;
-      const first = l === 0;
-      const input = first ? x : hidden[l - 1]!;
-      const start = first ? at : 0;
-      const rows = first ? shape.dim : inputs;
-      const row = first ? block * shape.dim : 0;
-      for (let i = 0; i < rows; i++) {
-        const v = learningRate * shape.scale * input[start + i]!;
-        if (first) {
-          if (v === 0) continue;
-          done[row + i] = this.step;
-        } else if (v === 0 && keep === 1) continue;
-        descend(theta, weights + (row + i) * outputs, outputs, delta, v, keep, anchor);
-      }
-      descend(theta, biases, outputs, delta, learningRate, keep, anchor);
+    if (block !== this.firstBlock) this.turnTo(block);
+    if (keep !== 1) {
+      const row = block * shape.dim;
+      for (let i = 0; i < shape.dim; i++) if (input[i] !== 0) done[row + i] = this.step;
     }
+    const last = layers.length - 1;
+    for (let l = 0; l <= last; l++) {
+      const { inputs, outputs, weights: w, biases: b } = layers[l]!;
+      const from = theta + w + (l === 0 ? block * shape.dim * outputs : 0);
+      const rows = l === 0 ? shape.dim : inputs;
+      const descent = l === 0 ? this.first : weights[l]!;
+      // The output's column of weights is a row to the kernel.
+      if (l === last) kernels.descend(from, deltas[l]!, 1, inputs, values[l]!, descent);
+      else kernels.descend(from, values[l]!, rows, outputs, deltas[l]!, descent);
+      kernels.descend(theta + b, offsets.one, 1, outputs, deltas[l]!, biases[l]!);
+    }
+  }
+
+  /** Where the pull of the first layer goes to in this block. */
+  private turnTo(block: number): void {
+    const { weights, net, toStart } = this;
+    const offset = block * net.shape.dim * net.layers[0]!.outputs;
+    this.firstBlock = block;
+    this.first = toStart ? { ...weights[0]!, anchor: weights[0]!.anchor + offset } : weights[0]!;
   }
 
   /** Brings every row up to date. */
   settle(): void {
-    if (this.keep !== 1) for (let row = 0; row < this.done.length; row++) this.catchUp(row);
+    for (let row = 0; row < this.done.length; row++) {
+      if (this.done[row] !== this.step) this.catchUp(row);
+    }
   }
 
   private catchUp(row: number): void {
-    const gap = this.step - this.done[row]!;
-    if (gap === 0) return;
-    if (gap !== this.powerGap) {
-      this.powerGap = gap;
-      this.power = this.keep ** gap;
-    }
-    const { net, anchor, power } = this;
-    const { outputs, weights } = net.layers[0]!;
-    const start = weights + row * outputs;
-    const { theta } = net;
-    if (anchor) {
-      for (let k = start; k < start + outputs; k++) {
-        theta[k] = anchor[k]! + power * (theta[k]! - anchor[k]!);
-      }
-    } else for (let k = start; k < start + outputs; k++) theta[k]! *= power;
-    this.done[row] = this.step;
-  }
-}
-
-/** `w ← a + keep (w − a) − v δ` on n weights at `k`. */
-function descend(
-  theta: Float64Array,
-  k: number,
-  n: number,
-  delta: Float64Array,
-  v: number,
-  keep: number,
-  anchor: Float64Array | undefined,
-): void {
-  if (keep === 1) for (let j = 0; j < n; j++) theta[k + j]! -= v * delta[j]!;
-  else if (!anchor) {
-    for (let j = 0; j < n; j++) theta[k + j] = keep * theta[k + j]! - v * delta[j]!;
-  } else {
-    for (let j = 0; j < n; j++) {
-      const a = anchor[k + j]!;
-      theta[k + j] = a + keep * (theta[k + j]! - a) - v * delta[j]!;
-    }
+    const { net, keep, done, step, toStart } = this;
+    const { offsets, arena, layers } = net;
+    const { outputs, weights } = layers[0]!;
+    const at = weights + row * outputs;
+    const anchor = toStart ? offsets.start + at : -1;
+    const descent = { rate: 0, keep: keep ** (step - done[row]!), skip: false, anchor };
+    arena.kernels.descend(
+      offsets.theta + at,
+      offsets.zero,
+      1,
+      outputs,
+      offsets.deltas[0]!,
+      descent,
+    );
+    done[row] = step;
   }
 }
 
@@ -122,8 +132,8 @@ export interface ReplaySettings {
   readonly learningRate: number;
   /** λ of the pull. */
   readonly decay: number;
-  /** What the pull is to. Default 0 */
-  readonly anchor?: Float64Array;
+  /** What the pull is to. Default `'zero'` */
+  readonly anchor?: 'start' | 'zero';
   readonly maxUpdates: number;
   /** Mean loss of an epoch at which training ends. */
   readonly tolerance: number;
@@ -133,7 +143,7 @@ export interface ReplaySettings {
  * The training of the EE-Net and NeuralUCB codes: one order of the samples, repeated, a step a sample, until
  * `maxUpdates` steps or an epoch whose mean loss is at most `tolerance`.
  *
- * @returns whether all predictions were finite; if not, the parameters are lost
+ * @returns whether predictions and parameters stayed finite; if not, the parameters are lost
  */
 export function replay(
   net: Mlp,
@@ -141,7 +151,7 @@ export function replay(
   order: ArrayLike<number>,
   settings: ReplaySettings,
 ): boolean {
-  const { loss, learningRate, decay, anchor, maxUpdates, tolerance } = settings;
+  const { loss, learningRate, decay, anchor = 'zero', maxUpdates, tolerance } = settings;
   const steps = new SgdSteps(net, learningRate, decay, anchor);
   const { x, y, weight, block } = samples;
   const { dim } = net.shape;
@@ -154,19 +164,19 @@ export function replay(
       const s = order[i]!;
       const f = steps.forward(x, s * dim, block[s]!);
       total += lossAt(loss, y[s]!, f);
-      steps.apply(x, s * dim, block[s]!, weight[s]! * slopeAt(loss, y[s]!, f));
+      steps.apply(block[s]!, weight[s]! * slopeAt(loss, y[s]!, f));
     }
     finite = Number.isFinite(total);
     if (i === order.length && total / i <= tolerance) break;
   }
   steps.settle();
-  return finite;
+  return finite && parametersAreFinite(net);
 }
 
 /**
  * `steps` steps of gradient descent on the mean loss of all samples, with the same pull.
  *
- * @returns whether all predictions were finite; if not, the parameters are lost
+ * @returns whether predictions and parameters stayed finite; if not, the parameters are lost
  */
 export function fullBatch(
   net: Mlp,
@@ -174,7 +184,7 @@ export function fullBatch(
   size: number,
   settings: ReplaySettings,
 ): boolean {
-  const { loss, learningRate, decay, anchor, maxUpdates } = settings;
+  const { loss, learningRate, decay, anchor = 'zero', maxUpdates } = settings;
   const { x, y, weight, block } = samples;
   const { dim } = net.shape;
   const gradient = new Float64Array(net.parameterCount);
@@ -185,13 +195,17 @@ export function fullBatch(
       const f = net.forward(x, s * dim, block[s]!);
       total += lossAt(loss, y[s]!, f);
       net.backward((weight[s]! * slopeAt(loss, y[s]!, f)) / size);
-      net.addGradient(x, s * dim, block[s]!, 1, gradient);
+      net.addGradient(block[s]!, 1, gradient);
     }
     if (!Number.isFinite(total)) return false;
     for (let k = 0; k < gradient.length; k++) {
-      const pull = decay * (net.theta[k]! - (anchor ? anchor[k]! : 0));
+      const pull = decay * (net.theta[k]! - (anchor === 'start' ? net.start[k]! : 0));
       net.theta[k]! -= learningRate * (gradient[k]! + pull);
     }
   }
-  return true;
+  return parametersAreFinite(net);
 }
+
+/** Whether all parameters are finite. */
+export const parametersAreFinite = (net: Mlp) =>
+  net.arena.kernels.isFinite(net.offsets.theta, net.parameterCount);

@@ -96,8 +96,7 @@ export class EENet extends BasePolicy {
     const shared = this.actionCount !== undefined;
     const f = this.forward(a);
     this.exploit.backward(1);
-    const at = shared ? 0 : a * this.dim;
-    poolGradient(this.exploit, this.x, at, shared ? a : 0, this.pool, this.pooled);
+    poolGradient(this.exploit, shared ? a : 0, this.pool, this.pooled);
     return f;
   }
 

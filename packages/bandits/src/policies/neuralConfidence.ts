@@ -97,7 +97,9 @@ export class NeuralConfidence extends BasePolicy {
     this.train = train;
     this.draws = draws;
     this.random = seededRandom(shape.seed);
-    this.net = createNetwork(this.dim, this.actionCount ?? 1, shape, this.random);
+    const blocks = this.actionCount ?? 1;
+    const room = DiagonalConfidence.extraFloats(this.dim, blocks, shape.hidden);
+    this.net = createNetwork(this.dim, blocks, shape, this.random, room);
     this.confidence = new DiagonalConfidence(this.net, lambda);
     this.history = new History(this.dim, this.training.capacity);
   }
@@ -117,7 +119,7 @@ export class NeuralConfidence extends BasePolicy {
       const [at, block] = this.at(a);
       this.means[a] = net.forward(x, at, block);
       net.backward(1);
-      this.deviations[a] = Math.sqrt(lambda * nu * confidence.measure(x, at, block));
+      this.deviations[a] = Math.sqrt(lambda * nu * confidence.measure(block));
     }
   }
 
@@ -157,30 +159,24 @@ export class NeuralConfidence extends BasePolicy {
     const block = this.actionCount === undefined ? 0 : action;
     const mark = history.mark();
     const reward = this.rewardOf(outcome);
-    if (!trainingIsDue(this.updates + 1, training)) {
-      history.add(x, reward, weight, block);
-      this.confirm(block);
-      return;
-    }
-    const before = { U: this.confidence.U.slice(), random: random.state() };
+    // U takes the gradient at the parameters that decided: those before training.
+    net.forward(x, 0, block);
+    net.backward(1);
+    const gradient = this.confidence.capture(block);
     history.add(x, reward, weight, block);
-    // Before training: U takes the gradient at the parameters that decided.
-    this.confirm(block);
-    const decay = this.train === 'fullBatch' ? lambda / history.size : lambda;
-    const settings = { ...training, loss: 'square' as const, decay };
-    if (trainOnHistory(net, history, random, this.train, settings)) return;
-    history.undo(mark);
-    this.confidence.load(before.U);
-    this.random = restoreRandom(before.random);
-    throw new NonFiniteError(
-      `${this.name}.update: learningRate must keep the network finite; the observation was not learnt`,
-    );
-  }
-
-  private confirm(block: number): void {
-    this.net.forward(this.x, 0, block);
-    this.net.backward(1);
-    this.confidence.add(this.x, 0, block);
+    if (trainingIsDue(this.updates + 1, training)) {
+      const state = random.state();
+      const decay = this.train === 'fullBatch' ? lambda / history.size : lambda;
+      const settings = { ...training, loss: 'square' as const, decay };
+      if (!trainOnHistory(net, history, random, this.train, settings)) {
+        history.undo(mark);
+        this.random = restoreRandom(state);
+        throw new NonFiniteError(
+          `${this.name}.update: learningRate must keep the network finite; the observation was not learnt`,
+        );
+      }
+    }
+    this.confidence.add(gradient);
   }
 
   protected saved(): { [key: string]: Json } {

@@ -131,7 +131,7 @@ const neuralScores: Adapter = async (context) => {
       const at = (t * K + a) * dim;
       const f = net.forward(inputs.X!, at, 0);
       net.backward(1);
-      const s = Math.sqrt(lambda * nu * confidence.measure(inputs.X!, at, 0));
+      const s = Math.sqrt(lambda * nu * confidence.measure(0));
       mean.push(f);
       sigma.push(s);
       if (f + s <= best) continue;
@@ -143,7 +143,7 @@ const neuralScores: Adapter = async (context) => {
     const at = (t * K + arm) * dim;
     net.forward(inputs.X!, at, 0);
     net.backward(1);
-    confidence.add(inputs.X!, at, 0);
+    confidence.add(confidence.capture(0));
   }
   return { mean, sigma, arms, U: confidence.U };
 };
@@ -162,7 +162,7 @@ const neuralReplayTrain: Adapter = async (context) => {
   };
   const visits = order ?? Float64Array.from(y!, (_, i) => i);
   replay(net, samples, visits, { loss: 'square', learningRate, decay, maxUpdates, tolerance });
-  const outputs: Record<string, Float64Array> = {};
+  const outputs: Record<string, Float32Array> = {};
   for (const [l, { inputs: n, outputs: m, weights, biases }] of net.layers.entries()) {
     outputs[`W${l + 1}_after`] = net.theta.slice(weights, weights + n * m);
     outputs[`b${l + 1}_after`] = net.theta.slice(biases, biases + m);
@@ -188,7 +188,7 @@ const eeNet: Adapter = async (context) => {
   for (let a = 0; a < K; a++) {
     exploit.push(net.forward(inputs.X!, a * dim, 0));
     net.backward(1);
-    poolGradient(net, inputs.X!, a * dim, 0, pool, pooled);
+    poolGradient(net, 0, pool, pooled);
     pooledGradient.push(...pooled.subarray(0, length));
     explore.push(explorer.forward(pooled, 0));
   }

@@ -2,6 +2,7 @@
 import type { AdapterContext } from '@orth/testing';
 import type { Tensor } from '@tensorflow/tfjs-core';
 import type { Activation } from '../../src/neural/activations.js';
+import { DiagonalConfidence } from '../../src/neural/diagonalConfidence.js';
 import { Mlp } from '../../src/neural/mlp.js';
 
 export type Inputs = Readonly<Record<string, Float64Array>>;
@@ -20,7 +21,8 @@ export function networkOf(
   activation: Activation,
   theta: ArrayLike<number>,
 ): Mlp {
-  const net = new Mlp({ dim, blocks: 1, hidden, activation, scale: 1 });
+  const room = DiagonalConfidence.extraFloats(dim, 1, hidden);
+  const net = new Mlp({ dim, blocks: 1, hidden, activation, scale: 1 }, room);
   if (theta.length !== net.parameterCount) {
     throw new RangeError(`${theta.length} parameters for a network of ${net.parameterCount}`);
   }
