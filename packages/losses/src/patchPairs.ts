@@ -29,6 +29,8 @@ export interface PairInputs {
   readonly targets: Tensor;
   /** Of images, shape `[N]`. */
   readonly weights?: Tensor | undefined;
+  /** Default {@link PAIRS_AT_ONCE}; of one image all are taken in any case. */
+  readonly pairsAtOnce?: number;
 }
 
 /**
@@ -36,11 +38,11 @@ export interface PairInputs {
  * `l_j > l_i` and 0 elsewhere. The other half of the ordered pairs would cost the same again, since σ(−d_ij) = σ(d_ji).
  */
 function overPairs<T extends TensorContainerObject>(
-  { predictions, targets, weights }: PairInputs,
+  { predictions, targets, weights, pairsAtOnce = PAIRS_AT_ONCE }: PairInputs,
   visit: (difference: Tensor, counts: Tensor) => T,
 ): T[] {
   const [N, M] = predictions.shape as [number, number];
-  const images = Math.max(1, Math.floor(PAIRS_AT_ONCE / M ** 2));
+  const images = Math.max(1, Math.floor(pairsAtOnce / M ** 2));
   const results: T[] = [];
   for (let from = 0; from < N; from += images) {
     const size = Math.min(images, N - from);
