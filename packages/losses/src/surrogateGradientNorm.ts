@@ -63,19 +63,34 @@ function listVariables(caller: string, source: SurrogateVariables): Variable[] {
   return list as Variable[];
 }
 
-function checkedScalar(caller: string, argument: string, f: () => Tensor): () => Scalar {
+/**
+ * Gradients of a function that must give a scalar. What it gives otherwise is summed up first: tfjs keeps what it saved for
+ * a backward pass that an error prevents.
+ */
+function gradientsOf(
+  caller: string,
+  argument: string,
+  f: () => Tensor,
+  list: readonly Variable[],
+): { value: Scalar; grads: NamedTensorMap } {
   if (typeof f !== 'function') throw new TypeError(`${caller}: ${argument} must be a function`);
-  return () => {
+  let shape: number[] = [];
+  const summed = () => {
     const value = f();
-    if (value instanceof Tensor && value.rank === 0) return value as Scalar;
-    const got = value instanceof Tensor ? `shape [${value.shape}]` : typeof value;
-    throw new RangeError(`${caller}: ${argument} must give a scalar, got ${got}`);
+    if (!(value instanceof Tensor)) {
+      throw new TypeError(`${caller}: ${argument} must give a scalar, got ${typeof value}`);
+    }
+    shape = value.shape;
+    return (value.rank === 0 ? value : sum(value)) as Scalar;
   };
+  const { value, grads } = variableGrads(summed, [...list]);
+  if (shape.length > 0) {
+    throw new RangeError(`${caller}: ${argument} must give a scalar, got shape [${shape}]`);
+  }
+  // Variables without a path to the value have no gradient.
+  const present = Object.entries(grads).filter(([, g]) => g instanceof Tensor);
+  return { value, grads: Object.fromEntries(present) };
 }
-
-/** Gradients that exist, kept beyond the surrounding tidy. */
-const present = (gradients: NamedTensorMap): NamedTensorMap =>
-  Object.fromEntries(Object.entries(gradients).filter(([, g]) => g instanceof Tensor));
 
 const normOf = (gradients: NamedTensorMap): Scalar =>
   sqrt(addN(Object.values(gradients).map((g) => sum(square(g)))));
@@ -105,16 +120,15 @@ export function sharpnessGradients(
   const list = listVariables(caller, variables);
   const { rho, r } = resolveSharpness(caller, options);
   checkNumber(caller, 'lambda', lambda);
-  const loss = checkedScalar(caller, 'baseLoss', baseLoss);
-  const mean = checkedScalar(caller, 'meanPrediction', meanPrediction);
+  const slopes = (at: readonly Variable[]) =>
+    gradientsOf(caller, 'meanPrediction', meanPrediction, at).grads;
   const results = tidy(() => {
-    const base = variableGrads(loss, list);
-    const v = present(variableGrads(mean, list).grads);
+    const { value, grads: gradients } = gradientsOf(caller, 'baseLoss', baseLoss, list);
+    const v = slopes(list);
     const norm = normOf(v);
-    const gradients = present(base.grads);
     let normGradients: NamedTensorMap = {};
     if (lambda !== 0) {
-      const moved = movedGradients(list, v, norm, mean, r);
+      const moved = movedGradients(list, v, norm, slopes, r);
       normGradients = Object.fromEntries(
         Object.entries(v).map(([name, g]) => [name, div(sub(moved[name]!, g), r)]),
       );
@@ -123,8 +137,8 @@ export function sharpnessGradients(
         gradients[name] = gradients[name] ? add(gradients[name]!, term) : term;
       }
     }
-    const all = { loss: base.value, norm };
-    for (const x of [all.loss, norm, gradients, v, normGradients]) keepAll(x);
+    const all = { loss: value, norm };
+    for (const x of [value, norm, gradients, v, normGradients]) keepAll(x);
     return { ...all, gradients, v, normGradients };
   });
   return {
@@ -145,7 +159,7 @@ function movedGradients(
   list: readonly Variable[],
   v: NamedTensorMap,
   norm: Scalar,
-  mean: () => Scalar,
+  slopes: (at: readonly Variable[]) => NamedTensorMap,
   r: number,
 ): NamedTensorMap {
   const step = div(scalar(r), maximum(norm, LEAST_NORM));
@@ -153,7 +167,7 @@ function movedGradients(
   const copies = moving.map((x) => clone(x as Tensor));
   try {
     for (const [i, x] of moving.entries()) x.assign(add(copies[i]!, mul(v[x.name]!, step)));
-    return variableGrads(mean, moving).grads;
+    return slopes(moving);
   } finally {
     for (const [i, x] of moving.entries()) x.assign(copies[i]!);
   }
@@ -184,8 +198,9 @@ export async function surrogateSharpness(
   const caller = 'surrogateSharpness';
   const list = listVariables(caller, variables);
   const { rho } = resolveSharpness(caller, options);
-  const mean = checkedScalar(caller, 'meanPrediction', meanPrediction);
-  const norm = tidy(() => normOf(present(variableGrads(mean, list).grads)));
+  const norm = tidy(() =>
+    normOf(gradientsOf(caller, 'meanPrediction', meanPrediction, list).grads),
+  );
   const [value] = await norm.data();
   norm.dispose();
   return rho * value!;

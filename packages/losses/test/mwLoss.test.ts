@@ -145,7 +145,7 @@ describe('mwLossFromScores', () => {
         const one = mwLossFromScores(p, n, { method });
         expectTensorClose(mwLossFromScores(add(p, 3), add(n, 3), { method }), one, { rtol: 1e-5 });
         const [gp, gn] = grads((a, b) => mwLossFromScores(a!, b!, { method }))([p, n]);
-        const total = (x: Tensor) => x.dataSync().reduce((a, b) => a + b, 0);
+        const total = (x: Tensor) => Array.from(x.dataSync()).reduce((a, b) => a + b, 0);
         expect(Math.abs(total(gp!) + total(gn!))).toBeLessThan(1e-6);
         const tau = 1e-4;
         let hinge = 0;

@@ -72,7 +72,7 @@ describe.each(LOSSES)('%s %#', (name, loss, own) => {
       const soft = rows.map((_, i) => {
         const q = new Array<number>(n).fill(0);
         q[labels[i]!] = 0.75;
-        q[(labels[i]! + 2) % n] += 0.25;
+        q[(labels[i]! + 2) % n] = 0.25;
         return q;
       });
       const o = toTensor(data, [B, n]);

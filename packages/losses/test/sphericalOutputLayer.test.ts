@@ -232,7 +232,7 @@ describe('SphericalOutputLayer', () => {
     expect(layer.stats().pendingMaps).toBeGreaterThan(0);
     const h = toTensor(hidden(9), [m, d]);
     const W = layer.weights();
-    const want = tidy(() => matMul(h as Tensor2D, W, false, true).arraySync());
+    const want = tidy(() => matMul(h as Tensor2D, W, false, true).arraySync() as number[][]);
     const all = await layer.logits(h);
     expectTensorClose(all, want.flat(), { rtol: 1e-4, atol: 1e-5 });
     const some = await layer.logits(h, [7, 0, 39]);
