@@ -122,10 +122,11 @@ export class LibCuda {
     const codeName = this.describe('cuGetErrorName', code) ?? `CUDA error ${code}`;
     const words = this.describe('cuGetErrorString', code) ?? 'no description';
     const last = this.lastKernel;
-    const after =
-      last === undefined || what.includes(`'${last}'`) ? '' : `, after kernel '${last}'`;
+    const named = last !== undefined && what.includes(`'${last}'`);
+    // Kernels run behind the program's back: what ends the context is found by a later call.
+    const after = isFatal(code) && last !== undefined && !named ? `, after kernel '${last}'` : '';
     const message = `cuda: ${what} failed${after}: ${codeName} (${words})`;
-    if (!isFatal(code)) throw new CudaError(message, code, codeName, last);
+    if (!isFatal(code)) throw new CudaError(message, code, codeName, named ? last : undefined);
     this.lost = new DeviceLostError(
       `${message}. The device's memory is lost, and all tensors with it; await useBackend('cuda') starts anew`,
       'cuda',

@@ -4,7 +4,7 @@ import type { Foreign, ForeignFunction, ForeignLibrary } from './foreign.js';
 import { Scratch, StringArray } from './scratch.js';
 
 /** Fused multiply-adds stay on, and denormals too: the compiler's defaults. */
-const OPTIONS = ['--std=c++14', '--device-as-default-execution-space'];
+const OPTIONS = ['--std=c++17'];
 
 /** CUDA's runtime compiler. */
 export class Nvrtc {

@@ -18,10 +18,10 @@ export const FOURIER_PASS: KernelSource = {
 extern "C" __global__ void fourierPass(unsigned count, float* out, const float* in, unsigned n, unsigned half, float sign) {${eachElement(`    const unsigned row = i / (n / 2), j = i % (n / 2);
     const unsigned offset = j % half, k = offset * (n / (2 * half));
     ${ROOT}
-    const float* a = in + 2 * (size_t)(row * n + j);
+    const float* a = in + 2 * (unsigned long long)(row * n + j);
     const float* b = a + n;
     const float re = b[0] * cosine - b[1] * sine, im = b[0] * sine + b[1] * cosine;
-    float* first = out + 2 * (size_t)(row * n + (j / half) * 2 * half + offset);
+    float* first = out + 2 * (unsigned long long)(row * n + (j / half) * 2 * half + offset);
     float* second = first + 2 * half;
     first[0] = a[0] + re;
     first[1] = a[1] + im;
@@ -37,7 +37,7 @@ export const FOURIER_DIRECT: KernelSource = {
   signature: 'ippif',
   code: `
 extern "C" __global__ void fourierDirect(unsigned count, float* out, const float* in, unsigned n, float sign) {${eachElement(`    const unsigned frequency = i % n;
-    const float* row = in + 2 * (size_t)(i - frequency);
+    const float* row = in + 2 * (unsigned long long)(i - frequency);
     float re = 0, im = 0;
     for (unsigned j = 0; j < n; j++) {
       const unsigned k = (unsigned)((unsigned long long)j * frequency % n);
@@ -45,8 +45,8 @@ extern "C" __global__ void fourierDirect(unsigned count, float* out, const float
       re += row[2 * j] * cosine - row[2 * j + 1] * sine;
       im += row[2 * j] * sine + row[2 * j + 1] * cosine;
     }
-    out[2 * (size_t)i] = re;
-    out[2 * (size_t)i + 1] = im;`)}
+    out[2 * (unsigned long long)i] = re;
+    out[2 * (unsigned long long)i + 1] = im;`)}
 }
 `,
 };

@@ -43,9 +43,9 @@ const definition = (reduction: Reduction, type: 'float' | 'int'): Definition => 
     case 'min':
       return { start: float ? 'ORTH_INFINITY' : '2147483647', load: 'x', combine: MIN };
     case 'any':
-      return { start: '0', load: '(x != 0)', combine: '(a | b)' };
+      return { start: '0', load: '(x != 0)', combine: 'a != 0 || b != 0' };
     case 'all':
-      return { start: '1', load: '(x != 0)', combine: '(a & b)' };
+      return { start: '1', load: '(x != 0)', combine: 'a != 0 && b != 0' };
     case 'sumSquares':
       return { start: '0', load: 'x * x', combine: 'a + b' };
     case 'sumAbsolutes':

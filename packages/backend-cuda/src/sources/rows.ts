@@ -22,7 +22,7 @@ export const SOFTMAX: KernelSource = {
 extern "C" __global__ void softmax(unsigned count, float* out, const float* in, unsigned length) {
   __shared__ float shared[${BLOCK}];
   for (unsigned i = blockIdx.x; i < count; i += gridDim.x) {
-    const float* row = in + (size_t)i * length;
+    const float* row = in + (unsigned long long)i * length;
     float most = -ORTH_INFINITY;
     for (unsigned j = threadIdx.x; j < length; j += blockDim.x) most = (most >= row[j] || most != most) ? most : row[j];
     shared[threadIdx.x] = most;
@@ -35,7 +35,7 @@ extern "C" __global__ void softmax(unsigned count, float* out, const float* in, 
     __syncthreads();${fold('float', 'a + b')}
     const float total = shared[0];
     __syncthreads();
-    for (unsigned j = threadIdx.x; j < length; j += blockDim.x) out[(size_t)i * length + j] = expf(row[j] - greatest) / total;
+    for (unsigned j = threadIdx.x; j < length; j += blockDim.x) out[(unsigned long long)i * length + j] = expf(row[j] - greatest) / total;
   }
 }
 `,
@@ -57,7 +57,7 @@ extern "C" __global__ void ${name}(unsigned count, int* out, const ${input}* in,
   __shared__ ${type} values[${BLOCK}];
   __shared__ unsigned places[${BLOCK}];
   for (unsigned i = blockIdx.x; i < count; i += gridDim.x) {
-    const ${input}* row = in + (size_t)i * length;
+    const ${input}* row = in + (unsigned long long)i * length;
     ${type} best = 0;
     unsigned place = 0xffffffffu;
     for (unsigned j = threadIdx.x; j < length; j += blockDim.x) { const ${type} x = row[j]; if (x == x || j == 0) { ${take('x', 'j')} } }
@@ -147,7 +147,7 @@ extern "C" __global__ void ${name}(unsigned count, ${storage}* out, int* indices
   __shared__ ${type} values[${BLOCK}];
   __shared__ unsigned places[${BLOCK}];
   for (unsigned i = blockIdx.x; i < count; i += gridDim.x) {
-    const ${storage}* row = in + (size_t)i * length;
+    const ${storage}* row = in + (unsigned long long)i * length;
     ${type} last = 0;
     unsigned lastPlace = 0xffffffffu;
     for (unsigned round = 0; round < k; round++) {
@@ -177,8 +177,8 @@ extern "C" __global__ void ${name}(unsigned count, ${storage}* out, int* indices
       lastPlace = places[0];
       __syncthreads();
       if (threadIdx.x == 0) {
-        out[(size_t)i * k + round] = row[lastPlace];
-        indices[(size_t)i * k + round] = (int)lastPlace;
+        out[(unsigned long long)i * k + round] = row[lastPlace];
+        indices[(unsigned long long)i * k + round] = (int)lastPlace;
       }
     }
   }

@@ -43,7 +43,6 @@ export function convert(value: string, from: 'float' | 'int', to: Storage): stri
 /** What sources may use: constants without headers, and conversions. */
 export const PRELUDE = `
 #define ORTH_INFINITY __int_as_float(0x7f800000)
-#define ORTH_NAN __int_as_float(0x7fffffff)
 static __device__ __forceinline__ int orth_to_int(float x) { return x != x ? 0 : (int)x; }
 `;
 
