@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { seededRandom } from '@orth/backend';
-import type { Bench, BenchResult } from './harness/bench.js';
+import type { Bench, BenchResult, FigureRow } from './harness/bench.js';
 import { type CliStreams, createCommand, runCommand } from './harness/cli.js';
 import { discover, select } from './harness/discover.js';
 import { FULL, QUICK } from './harness/interleave.js';
@@ -26,7 +26,10 @@ export interface BenchFolders {
 }
 
 /** The report for the terminal: rows, then what is absent, what failed and what to know. */
-export function formatBenchResult({ rows, absent, failed }: BenchResult, notes: string[]): string {
+export function formatBenchResult(
+  { rows, figures, absent, failed }: BenchResult,
+  notes: string[],
+): string {
   const parts: string[] = [];
   if (rows.length > 0) {
     parts.push(
@@ -67,6 +70,27 @@ export function formatBenchResult({ rows, absent, failed }: BenchResult, notes: 
           'compares the fastest runs.',
         ...[...measures].map(([measure, names]) => `err of ${[...names].join(', ')}: ${measure}`),
       ].join('\n'),
+    );
+  }
+  if (figures.length > 0) {
+    const bound = ({ atLeast, atMost }: FigureRow) =>
+      [
+        ...(atLeast === undefined ? [] : [`>= ${atLeast}`]),
+        ...(atMost === undefined ? [] : [`<= ${atMost}`]),
+      ].join(', ');
+    parts.push(
+      formatTable(
+        ['name', 'size', 'what', 'value', 'unit', 'bound', 'holds'],
+        figures.map((row) => [
+          row.name,
+          row.size,
+          row.what,
+          row.value,
+          row.unit,
+          bound(row),
+          row.holds === undefined ? '' : row.holds ? 'yes' : 'NO',
+        ]),
+      ),
     );
   }
   const reasons = new Map<string, string[]>();

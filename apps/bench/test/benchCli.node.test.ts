@@ -58,7 +58,32 @@ describe('bench command', () => {
     expect(code).toBe(0);
     expect(out.split('\n')[0]).toContain(`Node ${process.versions.node} · backend cpu`);
     expect(out).toContain('absent: lost: it is not installed [sums/spin small]');
-    expect(err).toContain('[0/1 0s] sums/spin small');
+    expect(err).toContain('[0/2 0s] sums/spin small');
+
+    expect(out).toMatch(/sums\/memory +all +growth +3\.00 +MB +<= 5 +yes\n/);
+    expect(out).toMatch(/sums\/memory +all +rate +3\.00 +1\/s +>= 5 +NO\n/);
+    expect(out).toMatch(/sums\/memory +all +peak +7\.00 +MB\n/);
+    expect(report.figures).toEqual([
+      {
+        name: 'sums/memory',
+        size: 'all',
+        what: 'growth',
+        value: 3,
+        unit: 'MB',
+        atMost: 5,
+        holds: true,
+      },
+      {
+        name: 'sums/memory',
+        size: 'all',
+        what: 'rate',
+        value: 3,
+        unit: '1/s',
+        atLeast: 5,
+        holds: false,
+      },
+      { name: 'sums/memory', size: 'all', what: 'peak', value: 7, unit: 'MB' },
+    ]);
 
     const [row] = report.rows as [BenchRow];
     expect(report.rows).toHaveLength(1);

@@ -37,12 +37,39 @@ export interface BenchCase {
   prepare(): PreparedCase | Promise<PreparedCase>;
 }
 
+/** A number without a peer: a rate, a latency, memory; with the bound that it is to keep, if there is one. */
+export interface Figure {
+  /** `decisions/s`, `p99`. */
+  readonly what: string;
+  readonly value: number;
+  readonly unit: string;
+  readonly atLeast?: number;
+  readonly atMost?: number;
+}
+
+/** A case whose figures stand for themselves; a row for each of them. */
+export interface FigureCase {
+  /** `<bench>/<what>`. */
+  readonly name: string;
+  readonly size: string;
+  measure(): readonly Figure[] | Promise<readonly Figure[]>;
+}
+
+/** A measured figure; whether it keeps its bound is computed, and absent where it has none. */
+export interface FigureRow extends Figure {
+  readonly name: string;
+  readonly size: string;
+  readonly holds?: boolean;
+}
+
 /** A bench: what a file in `benches/` exports as `bench`. */
 export interface Bench {
   readonly name: string;
   /** One line for `--list`. */
   readonly description: string;
   cases(context: BenchContext): readonly BenchCase[];
+  /** Measured after the cases. Default: none */
+  figures?(context: BenchContext): readonly FigureCase[];
 }
 
 /** A measured row. */
@@ -87,6 +114,7 @@ export interface FailedRow {
 /** Everything that benches gave. */
 export interface BenchResult {
   readonly rows: BenchRow[];
+  readonly figures: FigureRow[];
   readonly absent: AbsentRow[];
   readonly failed: FailedRow[];
 }

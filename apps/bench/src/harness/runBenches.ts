@@ -1,4 +1,12 @@
-import type { Bench, BenchCase, BenchContext, BenchResult, BenchRow } from './bench.js';
+import type {
+  Bench,
+  BenchCase,
+  BenchContext,
+  BenchResult,
+  BenchRow,
+  Figure,
+  FigureCase,
+} from './bench.js';
 import { type Contestant, isAbsent } from './contestant.js';
 import { messageOf } from './errors.js';
 import { interleave } from './interleave.js';
@@ -33,6 +41,12 @@ async function measure(
   };
 }
 
+/** Whether a figure keeps its bound. */
+function judge({ value, atLeast, atMost }: Figure): { holds?: boolean } {
+  if (atLeast === undefined && atMost === undefined) return {};
+  return { holds: value >= (atLeast ?? -Infinity) && value <= (atMost ?? Infinity) };
+}
+
 /**
  * Runs benches one case after the other. A case or peer that throws is recorded as failed and the others go on.
  *
@@ -43,18 +57,21 @@ export async function runBenches(
   context: BenchContext,
   onProgress: (done: number, total: number, what: string) => void = () => {},
 ): Promise<BenchResult> {
-  const result: BenchResult = { rows: [], absent: [], failed: [] };
+  const result: BenchResult = { rows: [], figures: [], absent: [], failed: [] };
   const cases: BenchCase[] = [];
+  const figures: FigureCase[] = [];
   for (const bench of benches) {
     try {
       cases.push(...bench.cases(context));
+      figures.push(...(bench.figures?.(context) ?? []));
     } catch (error) {
       result.failed.push({ name: bench.name, size: '', message: messageOf(error) });
     }
   }
+  const total = cases.length + figures.length;
   for (const [done, benchCase] of cases.entries()) {
     const { name, size } = benchCase;
-    onProgress(done, cases.length, `${name} ${size}`);
+    onProgress(done, total, `${name} ${size}`);
     try {
       const { ours, peers, dispose } = await benchCase.prepare();
       try {
@@ -64,7 +81,7 @@ export async function runBenches(
             result.absent.push({ name, size, peer: peer.name, reason: peer.absent });
             continue;
           }
-          onProgress(done, cases.length, `${name} ${size} against ${peer.name}`);
+          onProgress(done, total, `${name} ${size} against ${peer.name}`);
           try {
             result.rows.push(await measure(benchCase, context, ours, errorOurs, peer));
           } catch (error) {
@@ -80,6 +97,16 @@ export async function runBenches(
       result.failed.push({ name, size, message: messageOf(error) });
     }
   }
-  onProgress(cases.length, cases.length, 'done');
+  for (const [i, { name, size, measure }] of figures.entries()) {
+    onProgress(cases.length + i, total, `${name} ${size}`);
+    try {
+      for (const figure of await measure()) {
+        result.figures.push({ name, size, ...figure, ...judge(figure) });
+      }
+    } catch (error) {
+      result.failed.push({ name, size, message: messageOf(error) });
+    }
+  }
+  onProgress(total, total, 'done');
   return result;
 }

@@ -23,4 +23,15 @@ export const bench: Bench = {
       }),
     },
   ],
+  figures: () => [
+    {
+      name: 'sums/memory',
+      size: 'all',
+      measure: () => [
+        { what: 'growth', value: 3, unit: 'MB', atMost: 5 },
+        { what: 'rate', value: 3, unit: '1/s', atLeast: 5 },
+        { what: 'peak', value: 7, unit: 'MB' },
+      ],
+    },
+  ],
 };
