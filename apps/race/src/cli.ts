@@ -38,6 +38,7 @@ function stopOnInterrupt(): AbortSignal {
 
 async function startBackend(name: string): Promise<BackendInfo> {
   // On webgpu steps this small wait for their launches: asked for by name only.
+  if (name === 'cuda') await import('@orth/backend-cuda');
   if (name === 'webgpu') await import('@orth/backend-webgpu');
   if (name !== 'auto' && name !== 'node') return useBackend(name);
   await import('@orth/backend-node');

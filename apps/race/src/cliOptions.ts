@@ -88,7 +88,7 @@ function createCommand(): Command {
       'loss to measure the way to (default: the worst final one)',
       parseNumber,
     )
-    .option('--backend <name>', 'auto (wasm), node, webgpu, cpu (default: auto)')
+    .option('--backend <name>', 'auto (wasm), node, cuda, webgpu, cpu (default: auto)')
     .option('--output <folder>', 'for checkpoint, result and report', DEFAULT_OUTPUT)
     .option('--resume', 'go on from the checkpoint in the output folder', false)
     .addOption(

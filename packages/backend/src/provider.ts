@@ -26,7 +26,7 @@ export interface BackendDetails {
 export interface BackendProvider {
   /** tfjs backend name. */
   readonly name: string;
-  /** `'auto'` tries the highest first: node 40, webgpu 30, wasm 20, cpu 10. */
+  /** `'auto'` tries the highest first: cuda 50, node 40, webgpu 30, wasm 20, cpu 10. */
   readonly priority: number;
   /** Names of its own options; any other is an error in `useBackend`. Default none. */
   readonly options?: readonly string[];

@@ -7,7 +7,7 @@ import { registerGradients } from './gradients/register.js';
 import { type BackendDetails, providers } from './provider.js';
 
 /** A backend's name; other names work when tfjs or a provider knows them. */
-export type BackendName = 'auto' | 'cpu' | 'wasm' | 'node' | 'webgpu' | (string & {});
+export type BackendName = 'auto' | 'cpu' | 'wasm' | 'node' | 'cuda' | 'webgpu' | (string & {});
 
 /** Options of {@link useBackend} for every backend. */
 export interface CommonBackendOptions {
@@ -70,6 +70,7 @@ const active = globalRegistry('active-backend', () => ({
 const PACKAGES: Record<string, string> = {
   webgpu: '@orth/backend-webgpu',
   node: '@orth/backend-node',
+  cuda: '@orth/backend-cuda',
 };
 
 /**

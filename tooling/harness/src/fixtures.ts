@@ -56,12 +56,15 @@ async function startBackend(name: string): Promise<BackendInfo> {
     await useSoftwareGpu();
     await import('@orth/backend-webgpu');
   }
+  if (name === 'cuda') await import('@orth/backend-cuda');
   if (name === 'node') await import('@orth/backend-node');
   return useBackend(name);
 }
 
 function usage(message: string): never {
-  console.error(`${message}\nusage: pnpm fixtures [DIR…] [--backend auto|cpu|wasm|node|webgpu]`);
+  console.error(
+    `${message}\nusage: pnpm fixtures [DIR…] [--backend auto|cpu|wasm|node|cuda|webgpu]`,
+  );
   process.exit(2);
 }
 

@@ -106,7 +106,7 @@ const steps: Step[] = [
   { name: 'layer rules', command: 'turbo boundaries' },
   { name: 'types', command: 'turbo run typecheck --output-logs=errors-only' },
   { name: 'API docs', command: 'typedoc --treatWarningsAsErrors --logLevel Warn' },
-  vitest('tests in Node', ['node', 'cpu', 'wasm', 'native']),
+  vitest('tests in Node', ['node', 'cpu', 'wasm', 'native', 'cuda']),
   vitest('tests on WebGPU in Node', ['webgpu']),
   vitest('tests in Chromium', ['chromium-*']),
   ...['cpu', 'wasm', 'node', 'webgpu'].map(fixtures),

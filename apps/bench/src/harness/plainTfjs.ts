@@ -18,7 +18,7 @@ import type { Contestant } from './contestant.js';
 const originals: readonly KernelConfig[] = getKernelsForBackend('wasm');
 
 /** Backends of ours whose tfjs counterpart is the wasm backend; on others tfjs runs on the backend itself. */
-const ON_WASM = ['wasm', 'node'];
+const ON_WASM = ['wasm', 'node', 'cuda'];
 
 function install(kernels: readonly KernelConfig[]): void {
   const names = new Set(kernels.map(({ kernelName }) => kernelName));

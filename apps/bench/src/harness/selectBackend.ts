@@ -4,6 +4,7 @@ import { UsageError } from './errors.js';
 /** Packages that bring a backend, loaded only when it may be chosen: by name, and by `auto` where that is quick. */
 const PACKAGES: Readonly<Record<string, () => Promise<unknown>>> = {
   auto: () => import('@orth/backend-node'),
+  cuda: () => import('@orth/backend-cuda'),
   node: () => import('@orth/backend-node'),
   webgpu: () => import('@orth/backend-webgpu'),
 };
