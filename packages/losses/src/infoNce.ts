@@ -12,6 +12,7 @@ import {
   type Scalar,
   slice,
   sub,
+  type Tensor,
   type Tensor2D,
   tidy,
   transpose,
@@ -64,16 +65,22 @@ export function infoNceLoss(
   return tidy(() => {
     const { all, isNegative } = batchScores(queries, positives, options);
     if (checkValues) checkNotNaN(caller, 'scores', all);
-    const diagonal = pad(eye(B), [
-      [0, 0],
-      [0, all.shape[1]! - B],
-    ]);
-    const takesPart = greater(add(isNegative, diagonal), 0);
-    const logits = where(takesPart, div(all, temperature), -Infinity);
+    const logits = withoutExcluded(div(all, temperature), isNegative);
     const labels = range(0, B, 1, 'int32');
     const loss = neg(mean(labelLogLikelihood(logits, labels)));
     if (!symmetric) return loss as Scalar;
     const square = transpose(slice(logits, [0, 0], [B, B]));
     return mul(sub(loss, mean(labelLogLikelihood(square, labels))), 0.5) as Scalar;
   });
+}
+
+/** −Infinity for documents that are neither a query's own nor a negative of it. */
+function withoutExcluded(logits: Tensor, isNegative: Tensor | undefined): Tensor {
+  if (!isNegative) return logits;
+  const [B, N] = logits.shape as [number, number];
+  const own = pad(eye(B), [
+    [0, 0],
+    [0, N - B],
+  ]);
+  return where(greater(add(isNegative, own), 0), logits, -Infinity);
 }

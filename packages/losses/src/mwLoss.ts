@@ -1,6 +1,12 @@
 import { checkOptions } from '@orth/backend';
-import { reshape, type Scalar, type Tensor1D, type Tensor2D, tidy } from '@tensorflow/tfjs-core';
-import { checkNotNaN } from './lossArguments.js';
+import {
+  reshape,
+  type Scalar,
+  type Tensor,
+  type Tensor1D,
+  type Tensor2D,
+  tidy,
+} from '@tensorflow/tfjs-core';
 import { MW_OPTIONS, type MwScoreOptions, pairLoss, resolveMwOptions } from './mwLossFromScores.js';
 import {
   batchScores,
@@ -36,12 +42,12 @@ export function mwLoss(queries: Tensor2D, positives: Tensor2D, options: MwOption
   const resolved = resolveMwOptions('mwLoss', options, 0.01);
   return tidy(() => {
     const scores = batchScores(queries, positives, options);
-    if (resolved.checkValues) checkNotNaN('mwLoss', 'scores', scores.all);
-    const flat = (x: typeof scores.all) => reshape(x, [x.size]) as Tensor1D;
-    return pairLoss(
-      scores.positives as Tensor1D,
-      { scores: flat(scores.all), counts: flat(scores.isNegative) },
-      resolved,
-    );
+    const flat = (x: Tensor) => reshape(x, [x.size]) as Tensor1D;
+    const { positives: own, all, isNegative } = scores;
+    const negatives = {
+      scores: flat(all),
+      ...(isNegative ? { counts: flat(isNegative) } : { skipEvery: all.shape[1]! + 1 }),
+    };
+    return pairLoss('mwLoss', own as Tensor1D, negatives, resolved);
   });
 }

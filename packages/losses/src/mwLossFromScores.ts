@@ -84,13 +84,9 @@ export function mwLossFromScores(
   checkTensor(caller, 'negatives', negatives);
   checkOptions(caller, options, MW_OPTIONS);
   const resolved = resolveMwOptions(caller, options, 1);
-  if (resolved.checkValues) {
-    checkNotNaN(caller, 'positives', positives);
-    checkNotNaN(caller, 'negatives', negatives);
-  }
   return tidy(() => {
     const flat = (x: Tensor) => reshape(x, [x.size]) as Tensor1D;
-    return pairLoss(flat(positives), { scores: flat(negatives) }, resolved);
+    return pairLoss(caller, flat(positives), { scores: flat(negatives) }, resolved);
   });
 }
 
@@ -120,42 +116,45 @@ export function resolveMwOptions(
   return { temperature, reduction, method, maxPairs, checkValues, onHost };
 }
 
-/** The loss of checked scores. */
+/** The loss of scores of checked shapes. */
 export function pairLoss(
+  caller: string,
   positives: Tensor1D,
   negatives: Negatives,
-  { temperature, reduction, method, maxPairs, onHost }: ResolvedMwOptions,
+  options: ResolvedMwOptions,
 ): Scalar {
+  const { temperature, reduction, method, maxPairs, onHost, checkValues } = options;
   const few = positives.size * negatives.scores.size <= FEW_PAIRS;
   const cells = method === 'cells' || (method === 'auto' && !few && onHost);
-  const { counts } = negatives;
+  const { counts, skipEvery } = negatives;
+  if (checkValues && !cells) {
+    checkNotNaN(caller, 'positives', positives);
+    checkNotNaN(caller, 'negatives', negatives.scores);
+  }
+  const skipped = skipEvery === undefined ? 0 : Math.ceil(negatives.scores.size / skipEvery);
+  const divide = (total: Tensor) => {
+    const mean = div(total, positives.size);
+    if (reduction !== 'mean') return mean;
+    // A count summed in float32 is exact up to 2²⁴, and off by 1e−7 of itself beyond.
+    return divNoNan(mean, counts ? sum(counts) : scalar(negatives.scores.size - skipped));
+  };
   const op = customGrad((s, t, save) => {
-    const scores = { positives: s as Tensor1D, negatives: { scores: t as Tensor1D, counts } };
-    (save as GradSaveFunc)([s as Tensor, t as Tensor, ...(counts ? [counts] : [])]);
-    const divide = (total: Tensor) => {
-      const mean = div(total, scores.positives.size);
-      if (reduction !== 'mean') return mean;
-      // The count is exact up to 2²⁴ when summed in float32, and off by 1e−7 of itself beyond.
-      return divNoNan(mean, counts ? sum(counts) : scalar(negatives.scores.size));
-    };
+    const [p, n] = [s as Tensor1D, t as Tensor1D];
     if (cells) {
-      const host = sumOverCells(
-        scores.positives.dataSync(),
-        { scores: scores.negatives.scores.dataSync(), counts: counts?.dataSync() },
-        temperature,
-      );
+      const own = { scores: n.dataSync(), counts: counts?.dataSync(), skipEvery };
+      const host = sumOverCells(caller, p.dataSync(), own, temperature);
       const gradFunc = (dy: Tensor) => {
-        const slopes = host.gradients();
-        const factor = divide(dy);
-        return [slopes.positives, slopes.negatives].map((x) => mul(tensor(x), factor));
+        const slopes = host.gradients(divide(dy).dataSync()[0]!);
+        return [tensor(slopes.positives), tensor(slopes.negatives)];
       };
       return { value: divide(scalar(host.value)), gradFunc };
     }
+    (save as GradSaveFunc)([p, n, ...(counts ? [counts] : [])]);
     return {
-      value: divide(sumOverBlocks(scores.positives, scores.negatives, temperature, maxPairs)),
-      gradFunc: (dy: Tensor, [p, n]: Tensor[]) => {
-        const saved = { scores: n as Tensor1D, counts };
-        const slopes = slopesOverBlocks(p as Tensor1D, saved, temperature, maxPairs);
+      value: divide(sumOverBlocks(p, { ...negatives, scores: n }, temperature, maxPairs)),
+      gradFunc: (dy: Tensor, [savedP, savedN]: Tensor[]) => {
+        const saved = { ...negatives, scores: savedN as Tensor1D };
+        const slopes = slopesOverBlocks(savedP as Tensor1D, saved, temperature, maxPairs);
         const factor = divide(dy);
         return [mul(slopes.positives, factor), mul(slopes.negatives, factor)];
       },

@@ -12,6 +12,7 @@ import {
   sum,
   type Tensor,
   type Tensor1D,
+  tensor2d,
   tidy,
   zeros,
 } from '@tensorflow/tfjs-core';
@@ -22,6 +23,8 @@ export interface Negatives {
   readonly scores: Tensor1D;
   /** `[N]`, float32: 1 for those that count and 0 for others; all count without. */
   readonly counts?: Tensor1D | undefined;
+  /** Scores at multiples of this index do not count: the diagonal of a matrix with one column less. */
+  readonly skipEvery?: number | undefined;
 }
 
 /** A block of `(t − s) / τ` for some negatives t (columns) and positives s (rows). */
@@ -37,8 +40,22 @@ function block(
   return mul(sub(t, s), 1 / temperature);
 }
 
-const weighted = (x: Tensor, { counts }: Negatives, start: number, columns: number): Tensor =>
-  counts ? mul(x, expandDims(slice(counts, start, columns), 0)) : x;
+/** With zeros where negatives do not count. */
+function weighted(
+  x: Tensor,
+  { counts, skipEvery }: Negatives,
+  start: number,
+  columns: number,
+): Tensor {
+  let result = counts ? mul(x, expandDims(slice(counts, start, columns), 0)) : x;
+  if (skipEvery !== undefined) {
+    const first = Math.ceil(start / skipEvery) * skipEvery - start;
+    const mask = new Float32Array(columns).fill(1);
+    for (let i = first; i < columns; i += skipEvery) mask[i] = 0;
+    result = mul(result, tensor2d(mask, [1, columns]));
+  }
+  return result;
+}
 
 /** `[from, length]` of the pieces of a whole. */
 function pieces(whole: number, length: number): [number, number][] {

@@ -1,5 +1,7 @@
 import { NonFiniteError } from '@orth/backend';
 import {
+  type CellPolynomials,
+  type CellTable,
   evaluate,
   type NumberSource,
   slopesAtS,
@@ -14,13 +16,15 @@ export interface HostNegatives {
   readonly scores: ArrayLike<number>;
   /** `[N]`, 1 for those that count; all count without. */
   readonly counts?: ArrayLike<number> | undefined;
+  /** Scores at multiples of this index do not count. */
+  readonly skipEvery?: number | undefined;
 }
 
 /** A sum over pairs and its gradient, float64. */
 export interface HostPairSum {
   readonly value: number;
-  /** Gradients with respect to the scores. */
-  gradients(): { positives: Float32Array; negatives: Float32Array };
+  /** Gradients with respect to the scores, times a factor. */
+  gradients(factor: number): { positives: Float32Array; negatives: Float32Array };
 }
 
 /**
@@ -32,54 +36,55 @@ export interface HostPairSum {
  * @throws NonFiniteError if a score is NaN, a negative Infinity, or a positive −Infinity: the sum is not finite
  */
 export function sumOverCells(
+  caller: string,
   positives: ArrayLike<number>,
   negatives: HostNegatives,
   temperature: number,
 ): HostPairSum {
   const inverse = 1 / temperature;
-  const { scores, counts } = negatives;
   const source =
-    (
-      values: ArrayLike<number>,
-      mask: ArrayLike<number> | undefined,
-      absent: number,
-    ): NumberSource =>
+    ({ scores, counts, skipEvery = Infinity }: HostNegatives, absent: number): NumberSource =>
     (visit) => {
-      for (let i = 0; i < values.length; i++) {
-        if (mask && mask[i] === 0) continue;
-        const x = values[i]! * inverse;
+      for (let i = 0, skip = 0; i < scores.length; i++) {
+        if (i === skip && skipEvery < Infinity) {
+          skip += skipEvery;
+          continue;
+        }
+        if (counts && counts[i] === 0) continue;
+        const x = scores[i]! * inverse;
         if (Number.isFinite(x)) visit(x);
         else if (x !== absent) {
-          throw new NonFiniteError(`mwLoss: scores must make a finite loss, got ${values[i]}`);
+          throw new NonFiniteError(`${caller}: scores must make a finite loss, got ${scores[i]}`);
         }
       }
     };
-  const s = tabulate(source(positives, undefined, Infinity));
-  const t = tabulate(source(scores, counts, -Infinity));
+  const s = tabulate(source({ scores: positives }, Infinity));
+  const t = tabulate(source(negatives, -Infinity));
+  const slopes = (
+    { scores, counts, skipEvery = Infinity }: HostNegatives,
+    table: CellTable,
+    polynomials: CellPolynomials,
+    factor: number,
+  ) => {
+    const out = new Float32Array(scores.length);
+    for (let i = 0, skip = 0; i < scores.length; i++) {
+      if (i === skip && skipEvery < Infinity) {
+        skip += skipEvery;
+        continue;
+      }
+      if (counts && counts[i] === 0) continue;
+      const x = scores[i]! * inverse;
+      if (!Number.isFinite(x)) continue;
+      const index = Math.floor(x);
+      out[i] = factor * evaluate(polynomials, table.find(index), index, x);
+    }
+    return out;
+  };
   return {
     value: sumSoftplus(t, s),
-    gradients() {
-      const slopes = (
-        values: ArrayLike<number>,
-        mask: ArrayLike<number> | undefined,
-        table: typeof s,
-        polynomials: Float64Array,
-        factor: number,
-      ) => {
-        const out = new Float32Array(values.length);
-        for (let i = 0; i < values.length; i++) {
-          if (mask && mask[i] === 0) continue;
-          const x = values[i]! * inverse;
-          if (!Number.isFinite(x)) continue;
-          const index = Math.floor(x);
-          out[i] = factor * evaluate(polynomials, table.find(index), index, x);
-        }
-        return out;
-      };
-      return {
-        positives: slopes(positives, undefined, s, slopesAtS(t, s), -inverse),
-        negatives: slopes(scores, counts, t, slopesAtT(t, s), inverse),
-      };
-    },
+    gradients: (factor) => ({
+      positives: slopes({ scores: positives }, s, slopesAtS(t, s), -factor * inverse),
+      negatives: slopes(negatives, t, slopesAtT(t, s), factor * inverse),
+    }),
   };
 }

@@ -89,8 +89,11 @@ export function checkRetrieval(
 export interface BatchScores {
   readonly positives: Tensor;
   readonly all: Tensor;
-  /** 1 where a score is that of a negative, float32, shape of `all`. */
-  readonly isNegative: Tensor;
+  /**
+   * 1 where a score is that of a negative, float32, shape of `all`; undefined where that is everywhere but on the diagonal,
+   * which holds the positives.
+   */
+  readonly isNegative: Tensor | undefined;
 }
 
 /** Scores of a checked batch; to be called within `tidy`. Differentiable. */
@@ -111,6 +114,8 @@ export function batchScores(
     1,
   );
   const N = all.shape[1]!;
+  const scores = { positives: sum(mul(q, p), 1), all };
+  if (!documentIds && !falseNegatives) return { ...scores, isNegative: undefined };
   // The own document, and what is known to be no negative.
   let excluded: Tensor = cast(eye(B), 'bool');
   if (documentIds) {
@@ -120,8 +125,7 @@ export function batchScores(
   if (falseNegatives) {
     excluded = logicalOr(excluded, wide(cast(falseNegatives, 'bool'), N));
   }
-  const isNegative = sub(1, cast(excluded, 'float32'));
-  return { positives: sum(mul(q, p), 1), all, isNegative };
+  return { ...scores, isNegative: sub(1, cast(excluded, 'float32')) };
 }
 
 /** With columns of false appended up to a width. */

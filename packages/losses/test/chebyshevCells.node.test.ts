@@ -41,8 +41,8 @@ describe('sums by cells', () => {
   it('of a million and a million numbers take a moment, a trillion pairs', () => {
     const random = seededRandom(2);
     const draw = () => Float32Array.from({ length: 1_000_000 }, () => random.uniform());
-    const sum = sumOverCells(draw(), { scores: draw() }, 0.05);
-    const { positives, negatives } = sum.gradients();
+    const sum = sumOverCells('test', draw(), { scores: draw() }, 0.05);
+    const { positives, negatives } = sum.gradients(1);
     // Only differences matter.
     const [p, n] = [positives, negatives].map((g) => g.reduce((a, b) => a + b, 0)) as [
       number,
@@ -59,9 +59,14 @@ describe('sums by cells', () => {
   });
 
   it('leave out what does not count, and refuse what has no finite sum', () => {
-    const sum = sumOverCells([1, Infinity], { scores: [0, 5, -Infinity], counts: [1, 0, 1] }, 1);
+    const sum = sumOverCells(
+      'test',
+      [1, Infinity],
+      { scores: [0, 5, -Infinity], counts: [1, 0, 1] },
+      1,
+    );
     expect(sum.value).toBeCloseTo(softplus(-1), 9);
-    const { positives, negatives } = sum.gradients();
+    const { positives, negatives } = sum.gradients(1);
     expectTensorClose(positives, [-logistic(-1), 0]);
     expectTensorClose(negatives, [logistic(-1), 0, 0]);
     for (const [p, n] of [
@@ -69,7 +74,7 @@ describe('sums by cells', () => {
       [[0], [Infinity]],
       [[-Infinity], [0]],
     ] as const) {
-      expect(() => sumOverCells(p, { scores: n }, 1)).toThrow(/finite loss/);
+      expect(() => sumOverCells('test', p, { scores: n }, 1)).toThrow(/finite loss/);
     }
   });
 });
