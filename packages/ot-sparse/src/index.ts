@@ -5,11 +5,22 @@ export {
   assignmentAsync,
 } from './assignment.js';
 export {
+  type Barycenter,
+  type BarycenterOptions,
+  barycenter,
+  barycenterAsync,
+} from './barycenter.js';
+export { barycentricMap } from './barycentricMap.js';
+export type { PointCost, PointCostName } from './cloudCost.js';
+export { cosineCost, euclideanCost, pairwiseCost, squaredEuclideanCost } from './costs.js';
+export {
   type ExactTransportOptions,
   exactTransport,
   exactTransportAsync,
 } from './exactTransport.js';
 export type { DualsInput } from './initialPotentials.js';
+export type { LineInput, PointRequest, PointsInput } from './pointArguments.js';
+export { type PointGradients, PointResult, type PointSolution } from './pointResult.js';
 export {
   type ProjectSimplexOptions,
   type ProjectSparseSimplexOptions,
@@ -19,6 +30,7 @@ export {
 export { quadraticTransport, quadraticTransportAsync } from './quadraticTransport.js';
 export type { QuadraticTransportOptions, SparseTransportOptions } from './regularizedOptions.js';
 export type { SparseSolution } from './regularizedSolver.js';
+export { roundPlan } from './roundPlan.js';
 export {
   type EpsilonScaling,
   type SinkhornOptions,
@@ -26,6 +38,19 @@ export {
   sinkhorn,
   sinkhornAsync,
 } from './sinkhorn.js';
+export {
+  type SinkhornDivergenceOptions,
+  type SinkhornDivergenceResult,
+  sinkhornDivergence,
+  sinkhornDivergenceAsync,
+} from './sinkhornDivergence.js';
+export {
+  PointCloudResult,
+  type PointCloudSolution,
+  type SinkhornPointCloudOptions,
+  sinkhornPointCloud,
+  sinkhornPointCloudAsync,
+} from './sinkhornPointCloud.js';
 export type { EntropicSolution } from './sinkhornSolver.js';
 export {
   type SparseTransportResult,
@@ -54,3 +79,20 @@ export {
   TransportResult,
   type TransportSolution,
 } from './transportResult.js';
+export {
+  type Wasserstein2Options,
+  type WassersteinOptions,
+  type WassersteinResult,
+  type WassersteinSolution,
+  wasserstein1,
+  wasserstein1Async,
+  wasserstein2,
+  wasserstein2Async,
+} from './wasserstein.js';
+export {
+  type LineSolution,
+  type Wasserstein1dOptions,
+  type Wasserstein1dResult,
+  wasserstein1d,
+  wasserstein1dAsync,
+} from './wasserstein1d.js';

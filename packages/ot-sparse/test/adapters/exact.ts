@@ -1,5 +1,5 @@
 import type { Adapter } from '@orth/testing';
-import { assignmentAsync, exactTransportAsync } from '../../src/index.js';
+import { assignmentAsync, exactTransportAsync, wasserstein1dAsync } from '../../src/index.js';
 
 const centred = (x: Float64Array): Float64Array => {
   const mean = x.reduce((total, value) => total + value, 0) / x.length;
@@ -39,7 +39,24 @@ const assign: Adapter = async ({ inputs, params }) => {
   return { columnOfRow, rowOfColumn, value: totals, u, v };
 };
 
+/** On a line; masses may be absent (uniform), p is 1 unless given. Gradients by name of their input. */
+const line: Adapter = async ({ inputs, params }) => {
+  const { x, y, a, b } = inputs;
+  const p = params.p ?? 1;
+  const result = await wasserstein1dAsync(x!, y!, { a, b, p });
+  const { value, entries, gradients } = result.solutions[0]!;
+  result.dispose();
+  const n = y!.size;
+  const plan = new Float64Array(x!.size * n);
+  entries.values.forEach((mass, e) => {
+    plan[entries.rows[e]! * n + entries.columns[e]!]! += mass;
+  });
+  const { x: gradX, y: gradY } = gradients();
+  return { value, distance: value ** (1 / p), plan, gradX, gradY };
+};
+
 export const adapters: Record<string, Adapter> = {
   'ot-sparse/exact/emd': emd,
   'ot-sparse/exact/assignment': assign,
+  'ot-sparse/exact/wasserstein1d': line,
 };
