@@ -1,13 +1,16 @@
 import { checkNumber, checkTensor } from '@orth/backend';
 import {
   cast,
-  div,
+  customGrad,
+  exp,
+  type GradSaveFunc,
   greater,
   mul,
   neg,
   reshape,
   sum,
   type Tensor,
+  tensor1d,
   tidy,
   where,
   zerosLike,
@@ -19,7 +22,7 @@ import {
   logProbabilities,
   toIndices,
 } from './logLikelihood.js';
-import { checkLabels, type LossOptions, resolveLossOptions } from './lossArguments.js';
+import { checkLabels, type LossOptions, readClasses, resolveLossOptions } from './lossArguments.js';
 import { reduceLoss } from './reduction.js';
 
 /** Options of {@link compSumLoss}. */
@@ -72,14 +75,20 @@ export function compSum(
   const { reduction, weights, checkValues } = resolveLossOptions(caller, options, ['tau'], batch);
   const { tau = 1 } = options;
   checkNumber(caller, 'tau', tau, { min: 0 });
-  const form = checkLabels(caller, labels, logits, checkValues);
+  const form = checkLabels(caller, labels, logits, false);
+  const n = logits.shape.at(-1)!;
+  const classes = checkValues ? readClasses(caller, labels, form, n) : undefined;
   return tidy(() => {
-    const n = logits.shape.at(-1)!;
-    const s = reshape(logits, [logits.size / n, n]);
-    const losses =
-      form === 'indices'
-        ? ofIndices(s, toIndices(labels, form), tau)
-        : ofDistributions(s, cast(reshape(labels, s.shape), 'float32'), tau);
+    const s = logits.rank === 2 ? logits : reshape(logits, [logits.size / n, n]);
+    const l =
+      classes || form === 'indices'
+        ? labelLogLikelihood(
+            s,
+            classes ? tensor1d(classes, 'int32') : toIndices(labels, form),
+            classes,
+          )
+        : undefined;
+    const losses = l ? fromLogProbabilities(l, tau) : ofDistributions(s, labels, tau);
     if (checkValues) checkResult(caller, losses);
     return reduceLoss(reshape(losses, batch), weights, reduction);
   });
@@ -109,13 +118,21 @@ function checkResult(caller: string, losses: Tensor): void {
 export const isCrossEntropy = (tau: number) => Math.abs(tau - 1) < NEAR_ONE;
 
 /** `(1 − exp(a ℓ)) / a` of log-probabilities ℓ: expm1 keeps the digits of small losses. */
-const fromLogProbabilities = (l: Tensor, tau: number): Tensor =>
-  isCrossEntropy(tau) ? neg(l) : div(exactExpm1(mul(l, tau - 1)), 1 - tau);
+function fromLogProbabilities(l: Tensor, tau: number): Tensor {
+  if (isCrossEntropy(tau)) return neg(l);
+  const a = tau - 1;
+  const op = customGrad((x, save) => {
+    (save as GradSaveFunc)([x as Tensor]);
+    return {
+      value: mul(exactExpm1(mul(x as Tensor, a)), -1 / a),
+      gradFunc: (dy: Tensor, saved: Tensor[]) => neg(mul(dy, exp(mul(saved[0]!, a)))),
+    };
+  });
+  return op(l);
+}
 
-const ofIndices = (logits: Tensor, labels: Tensor, tau: number): Tensor =>
-  fromLogProbabilities(labelLogLikelihood(logits, labels), tau);
-
-function ofDistributions(logits: Tensor, labels: Tensor, tau: number): Tensor {
+function ofDistributions(logits: Tensor, given: Tensor, tau: number): Tensor {
+  const labels = cast(reshape(given, logits.shape), 'float32');
   if (isCrossEntropy(tau)) return neg(expectedLogLikelihood(logits, labels));
   const l = logProbabilities(logits);
   // A label of probability 0 does not count: not even an infinite loss, which for τ < 1 it may have.

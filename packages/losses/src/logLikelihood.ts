@@ -10,11 +10,9 @@ import {
   customGrad,
   type GradSaveFunc,
   gather,
-  greater,
   log,
   max,
   mul,
-  neg,
   oneHot,
   range,
   reshape,
@@ -23,8 +21,8 @@ import {
   sum,
   type Tensor,
   type Tensor1D,
+  tensor1d,
   tidy,
-  where,
 } from '@tensorflow/tfjs-core';
 
 /** Finite stand-in for −Infinity, which times 0 is NaN. */
@@ -58,14 +56,20 @@ export function logProbabilities(logits: Tensor): Tensor {
  * `log softmax(s)_y` for class indices, shape `[B]`.
  * @param logits - shape `[B, n]`
  * @param labels - int32, shape `[B]`
+ * @param classes - the same on the host, where they are known there
  */
-export function labelLogLikelihood(logits: Tensor, labels: Tensor): Tensor {
+export function labelLogLikelihood(logits: Tensor, labels: Tensor, classes?: Int32Array): Tensor {
   const op = customGrad((s, save) => {
     const [B, n] = (s as Tensor).shape as [number, number];
     (save as GradSaveFunc)([s as Tensor, labels]);
-    const rows = range(0, B * n, n, 'int32');
-    const greatest = reshape(max(s as Tensor, -1), [B]);
-    const own = gather(reshape(s as Tensor, [B * n]), add(rows, labels));
+    const positions = classes
+      ? tensor1d(
+          classes.map((y, i) => i * n + y),
+          'int32',
+        )
+      : (add(range(0, B * n, n, 'int32'), labels) as Tensor1D);
+    const own = gather(reshape(s as Tensor, [B * n]), positions);
+    const greatest = max(s as Tensor, -1);
     const logGreatest = log(max(softmax(s as Tensor), -1));
     return {
       value: add(sub(own, greatest), logGreatest),
@@ -92,8 +96,8 @@ export function expectedLogLikelihood(logits: Tensor, labels: Tensor): Tensor {
     const own = sum(mul(labels, clipByValue(shifted, LOWEST, 0)), -1, true);
     const value = reshape(add(own, mul(logGreatest, total)), [total.size]);
     return {
-      // What the stand-in contributed where it counts is infinite. `where` over examples, not classes: it is slow.
-      value: where(greater(neg(value), 1e37), -Infinity, value),
+      // What the stand-in contributed is infinite: anything beyond 2^104 overflows on the way there and back.
+      value: mul(mul(value, 2 ** 24), 2 ** -24),
       gradFunc: (dy: Tensor, saved: Tensor[]) => {
         const [x, q] = saved as [Tensor, Tensor];
         const slope = sub(q, mul(softmax(x), sum(q, -1, true)));

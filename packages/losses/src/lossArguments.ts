@@ -123,13 +123,30 @@ export function checkLabels(
   if (form === 'indices' && labels.dtype === 'bool') {
     throw new TypeError(`${caller}: labels must be numbers where they are class indices, got bool`);
   }
-  if (!values) return form;
-  if (form === 'indices') {
-    checkEach(caller, 'labels', labels, `be integers in [0, ${n})`, (y) => isIndex(y, n));
-  } else {
-    checkDistributions(caller, labels.dataSync(), n);
-  }
+  if (values) readClasses(caller, labels, form, n);
   return form;
+}
+
+/**
+ * Reads labels and checks their entries.
+ *
+ * @param n - number of classes
+ * @returns the class of each example, unless one has a soft label
+ * @throws RangeError for indices that are not integers in [0, n), or distributions that are not >= 0 with sum 1
+ */
+export function readClasses(
+  caller: string,
+  labels: Tensor,
+  form: LabelForm,
+  n: number,
+): Int32Array | undefined {
+  const values = labels.dataSync();
+  if (form === 'distributions') return classesOfDistributions(caller, values, n);
+  const wrong = values.findIndex((y) => !(Number.isInteger(y) && y >= 0 && y < n));
+  if (wrong < 0) return Int32Array.from(values);
+  throw new RangeError(
+    `${caller}: labels must be integers in [0, ${n}), got ${values[wrong]} at index ${wrong}`,
+  );
 }
 
 /**
@@ -149,23 +166,29 @@ export function checkClassLabels(
   return form;
 }
 
-const isIndex = (y: number, n: number) => Number.isInteger(y) && y >= 0 && y < n;
-
-function checkDistributions(caller: string, values: ArrayLike<number>, n: number): void {
-  for (let row = 0; row < values.length; row += n) {
+function classesOfDistributions(
+  caller: string,
+  values: ArrayLike<number>,
+  n: number,
+): Int32Array | undefined {
+  const classes = new Int32Array(values.length / n);
+  let soft = false;
+  for (let row = 0; row < classes.length; row++) {
     let sum = 0;
-    for (let k = row; k < row + n; k++) {
+    for (let k = row * n; k < (row + 1) * n; k++) {
       const q = values[k]!;
+      if (q === 0) continue;
       // Written so that NaN fails too.
-      if (!(q >= 0)) {
-        throw new RangeError(`${caller}: labels must be >= 0, got ${q} at index ${k}`);
-      }
+      if (!(q > 0)) throw new RangeError(`${caller}: labels must be >= 0, got ${q} at index ${k}`);
+      if (q === 1) classes[row] = k - row * n;
+      else soft = true;
       sum += q;
     }
     if (!(Math.abs(sum - 1) <= SUM_TOLERANCE)) {
       throw new RangeError(
-        `${caller}: labels must sum to 1 over the classes, got ${sum} in row ${row / n}`,
+        `${caller}: labels must sum to 1 over the classes, got ${sum} in row ${row}`,
       );
     }
   }
+  return soft ? undefined : classes;
 }
