@@ -1,6 +1,8 @@
 /** The contract of `ContextualBandit`: decisions, late rewards, bounds, bad input, state. */
 import { seededRandom } from '@orth/backend';
 import { expect, test } from 'vitest';
+import { eeNet } from '../src/policies/eeNet.js';
+import { neuFastCB } from '../src/policies/gapWeighting.js';
 import { epsilonGreedy } from '../src/policies/greedy.js';
 import { linTS } from '../src/policies/linTS.js';
 import { linUCB } from '../src/policies/linUCB.js';
@@ -379,7 +381,10 @@ test('losses', () => {
   expect(() => bandit.learn(decisionId, 2)).toThrow('loss must be a finite number >= 0 and <= 1');
 });
 
+const NETWORK = { hidden: [6], initialEvery: 3, maxUpdates: 20 };
 const SERVED: [string, () => Policy, ContextualBanditOptions][] = [
+  ['EE-Net, whole rounds', () => eeNet({ dim: 4, ...NETWORK, pool: 5, exploreHidden: 4 }), {}],
+  ['NeuFastCB', () => neuFastCB({ dim: 4, ...NETWORK }), { maxPending: 5, expiredReward: 0 }],
   ['linTS, pending, expired', () => linTS({ dim: 4 }), { maxPending: 7, expiredReward: 0.25 }],
   ['linUCB, ages', () => linUCB({ dim: 4 }), { maxAge: 500, maxSettled: 5 }],
   ['epsilon-greedy, hashed', () => epsilonGreedy({ dim: 16 }), { encoding: 'hashed' }],
@@ -448,6 +453,30 @@ test('a damaged or foreign state is refused', () => {
   const settled = { ...good.data, settled: [['x', 'lost']] };
   expect(() => ContextualBandit.fromJSON({ ...good, data: settled })).toThrow('data.settled[0]');
   expect(() => ContextualBandit.fromJSON(good, { nw: 1 } as never)).toThrow('unknown option "nw"');
+});
+
+test('a damaged round of a policy that learns from whole rounds is refused', () => {
+  const bandit = new ContextualBandit(eeNet({ dim: 2, ...NETWORK, pool: 5 }));
+  bandit.choose({
+    actions: [
+      [1, 2],
+      [3, 4],
+    ],
+    mask: [1, 1],
+  });
+  const good = JSON.parse(json(bandit));
+  const [pending] = good.data.pending;
+  const { rows, mask } = pending.round;
+  const rounds: [object, string][] = [
+    [{ rows: pending.row.slice(0, -4), mask }, 'round.rows must be numbers'],
+    [{ rows: '', mask }, 'round.rows must hold rows of 2 numbers'],
+    [{ rows, mask: [1] }, 'round.mask must hold 0 or 1 for each of 2 actions'],
+    [{ rows, mask: [1, 7] }, 'round.mask must hold'],
+  ];
+  for (const [round, message] of rounds) {
+    const data = { ...good.data, pending: [{ ...pending, round }] };
+    expect(() => ContextualBandit.fromJSON({ ...good, data }), message).toThrow(message);
+  }
 });
 
 test('own policies are restored by their own function', () => {

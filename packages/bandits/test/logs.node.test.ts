@@ -1,6 +1,6 @@
 /** Decision logs: replay, damage, reading, dsjson. */
 import { crc32 as zlibCrc32 } from 'node:zlib';
-import { seededRandom } from '@orth/backend';
+import { NonFiniteError, seededRandom } from '@orth/backend';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { crc32 } from '../src/logs/crc32.js';
@@ -12,6 +12,7 @@ import { epsilonGreedy } from '../src/policies/greedy.js';
 import { linTS } from '../src/policies/linTS.js';
 import { linUCB } from '../src/policies/linUCB.js';
 import { uniform } from '../src/policies/uniform.js';
+import type { Observation, Policy } from '../src/policy.js';
 import { ContextualBandit } from '../src/service/contextualBandit.js';
 
 const json = (bandit: ContextualBandit) => JSON.stringify(bandit.toJSON());
@@ -193,6 +194,46 @@ test('what cannot be written does not happen', () => {
   expect(bandit.learn(waiting, 1)).toBe('learned');
   const again = create();
   again.replay(lines);
+  expect(json(again)).toBe(json(bandit));
+});
+
+test('what a diverging policy refuses is refused again when the log is replayed', () => {
+  // Refuses every reward above a half while it has learnt nothing.
+  const touchy = (): Policy => {
+    const inner = linUCB({ dim: 1 });
+    return new Proxy(inner, {
+      get(target, key) {
+        if (key === 'update') {
+          return (observation: Observation) => {
+            if (observation.outcome > 0.5 && target.updates === 0)
+              throw new NonFiniteError('diverged');
+            target.update(observation);
+          };
+        }
+        const value = Reflect.get(target, key, target);
+        return typeof value === 'function' ? value.bind(target) : value;
+      },
+    });
+  };
+  const lines: string[] = [];
+  const options = { maxPending: 2, expiredReward: 1, now: () => 5, restorePolicy: touchy };
+  const bandit = new ContextualBandit(touchy(), options);
+  bandit.startLog((line) => lines.push(line));
+  const first = bandit.choose({ actions: [[1]] }).decisionId;
+  expect(() => bandit.learn(first, 1)).toThrow(NonFiniteError);
+  expect(() => bandit.learnLogged({ actions: [[1]], action: 0, reward: 1 })).toThrow('diverged');
+  expect(bandit.statistics).toMatchObject({ learned: 0, pending: 1 });
+  bandit.choose({ actions: [[1]] });
+  const third = bandit.choose({ actions: [[1]] }).decisionId;
+  // The first made room, though its expired reward was refused too.
+  expect(bandit.statistics).toMatchObject({ expired: 1, pending: 2 });
+  expect(bandit.policy.updates).toBe(0);
+  expect(bandit.learn(third, 0)).toBe('learned');
+  bandit.choose({ actions: [[1]] });
+  bandit.choose({ actions: [[1]] });
+  expect(bandit.policy.updates).toBe(2);
+  const again = new ContextualBandit(touchy(), options);
+  again.replay(lines, { verify: true });
   expect(json(again)).toBe(json(bandit));
 });
 

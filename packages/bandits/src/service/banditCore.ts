@@ -1,4 +1,4 @@
-import { checkNumber, type Random, seededRandom } from '@orth/backend';
+import { checkNumber, NonFiniteError, type Random, seededRandom } from '@orth/backend';
 import type { ChooseEvent, LogEvent, ObserveEvent } from '../logs/events.js';
 import type { Policy, Round } from '../policy.js';
 import { DecisionStore, type PendingDecision } from './decisions.js';
@@ -56,6 +56,20 @@ function sample(caller: string, probabilities: Float64Array, u: number): number 
     if (u * sum < cumulative) return a;
   }
   return last;
+}
+
+/**
+ * Whether something was learnt. A network that diverges refuses an observation and stays as it was; since it does so
+ * again when a log is replayed, a refusal is an event like others and must not end what depends on it.
+ */
+function accepted(learn: () => void): boolean {
+  try {
+    learn();
+    return true;
+  } catch (error) {
+    if (error instanceof NonFiniteError) return false;
+    throw error;
+  }
 }
 
 /**
@@ -176,12 +190,12 @@ export class BanditCore {
     this.store.settle(id, 'learned');
   }
 
-  /** Gives up what is too old or too much. */
+  /** Gives up what is too old or too much, learnt or not. */
   expireAt(time: number): void {
     const { expiredReward } = this.options;
     for (let due = this.store.due(time); due; due = this.store.due(time)) {
       this.counters.time = time;
-      if (expiredReward !== null) this.update(due[1], expiredReward);
+      if (expiredReward !== null) accepted(() => this.update(due[1], expiredReward));
       this.counters.expired++;
       this.store.settle(due[0], 'expired');
     }
@@ -220,13 +234,16 @@ export class BanditCore {
     if (event.type === 'start') return;
     this.expireAt(event.time);
     if (event.type === 'choose') this.applyChoose(caller, event, verify);
-    if (event.type === 'observe') this.observe(event, this.round(caller, event).encoded);
+    if (event.type === 'observe') {
+      const { encoded } = this.round(caller, event);
+      accepted(() => this.observe(event, encoded));
+    }
     if (event.type !== 'learn') return;
     if (!this.store.pending.has(event.id)) {
       throw new RangeError(`${caller}: decision ${event.id} must wait for its reward`);
     }
     this.checkReward(caller, event.reward);
-    this.settle(event.id, event.reward, event.time);
+    accepted(() => this.settle(event.id, event.reward, event.time));
   }
 
   private applyChoose(caller: string, event: ChooseEvent, verify: boolean): void {

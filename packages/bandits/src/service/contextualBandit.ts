@@ -179,8 +179,8 @@ export class ContextualBandit {
    *
    * @param reward - within the policy's range
    * @returns what became of it; see {@link LearnStatus}
-   * @throws TypeError or RangeError for a reward that is no number, not finite or out of range; nothing is changed then,
-   *   and the decision goes on waiting
+   * @throws TypeError or RangeError for a reward that is no number, not finite or out of range; NonFiniteError where the
+   *   policy's network would diverge; nothing is learnt then, and the decision goes on waiting
    */
   learn(decisionId: string, reward: number): LearnStatus {
     const caller = `${CLASS}.learn`;
@@ -205,8 +205,8 @@ export class ContextualBandit {
 
   /**
    * Learns from a decision that was made elsewhere, such as one that `readDsjson` gives: a warm start.
-   * @throws TypeError or RangeError for features, action, reward, probability or weight that do not fit; nothing is
-   *   changed then
+   * @throws TypeError or RangeError for features, action, reward, probability or weight that do not fit; NonFiniteError
+   *   where the policy's network would diverge; nothing is learnt then
    */
   learnLogged(outcome: LoggedOutcome): void {
     const caller = `${CLASS}.learnLogged`;

@@ -120,7 +120,7 @@ export function restoreDecisions(
       action,
       probability: probability as number,
       row: part.numbers('row', policy.dim),
-      ...(round !== undefined && { round: restoreRound(part.part('round'), round) }),
+      ...(round !== undefined && { round: restoreRound(fail, where, part, round, policy) }),
     });
   }
   for (const [i, entry] of settled.entries()) {
@@ -139,8 +139,22 @@ export function restoreDecisions(
   };
 }
 
-function restoreRound(part: SavedData, round: unknown): NonNullable<PendingDecision['round']> {
-  const { mask } = round as { mask?: number[] };
-  const rows = part.numbers('rows');
-  return mask === undefined ? { rows } : { rows, mask: Uint8Array.from(mask) };
+function restoreRound(
+  fail: (what: string) => never,
+  where: string,
+  part: SavedData,
+  round: unknown,
+  { dim, actionCount }: Policy,
+): NonNullable<PendingDecision['round']> {
+  const rows = part.part('round').numbers('rows');
+  const K = actionCount ?? rows.length / dim;
+  const whole = actionCount === undefined ? Number.isInteger(K) : rows.length === dim;
+  if (rows.length === 0 || !whole) {
+    fail(`${where}.round.rows must hold rows of ${dim} numbers`);
+  }
+  const { mask } = round as { mask?: unknown };
+  if (mask === undefined) return { rows };
+  const isMask = Array.isArray(mask) && mask.length === K && mask.every((x) => x === 0 || x === 1);
+  if (!isMask) fail(`${where}.round.mask must hold 0 or 1 for each of ${K} actions`);
+  return { rows, mask: Uint8Array.from(mask as number[]) };
 }
