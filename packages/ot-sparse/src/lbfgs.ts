@@ -71,7 +71,7 @@ export function minimizeLbfgs(
   const { memory = 10, maxIterations = 500, gradientTolerance = 0, initialStep = 1 } = options;
   const { functionTolerance = -Infinity, stop = () => false } = options;
   const size = start.length;
-  let x = start.slice();
+  let x: Float64Array = start.slice();
   let g: Float64Array = new Float64Array(size);
   let nextX: Float64Array = new Float64Array(size);
   let nextG: Float64Array = new Float64Array(size);

@@ -10,8 +10,13 @@
  * @see Schmitzer 2019, "Stabilized sparse scaling algorithms for entropy regularized transport problems", section 3
  */
 
-/** Distance from the reference in units of ε; what K lost below 1e−308 is then still below 1e−230 of the plan. */
+/** Greatest distance from the reference, in units of ε. */
 const NEAR = 50;
+/**
+ * Smaller exponents make 0 in the kernel: 1e−260, below 1e−210 in any sum at that distance, and far from subnormal
+ * numbers, with which processors are many times slower.
+ */
+const FLOOR = -600;
 /** A smaller sum has lost terms. */
 const UNDERFLOW = 1e-200;
 
@@ -116,7 +121,8 @@ export class SinkhornIterations {
     for (let i = 0; i < m; i++) {
       const offset = i * n;
       for (let j = 0; j < n; j++) {
-        kernel[offset + j] = Math.exp((F0[i]! + G0[j]! - cost[offset + j]!) * inverse);
+        const exponent = (F0[i]! + G0[j]! - cost[offset + j]!) * inverse;
+        kernel[offset + j] = exponent < FLOOR ? 0 : Math.exp(exponent);
       }
     }
     this.ready = true;

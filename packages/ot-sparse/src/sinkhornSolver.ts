@@ -29,6 +29,11 @@ export interface EntropicSolution extends TransportSolution {
   readonly mass: number;
 }
 
+interface Potentials {
+  readonly f: Float64Array;
+  readonly g: Float64Array;
+}
+
 /** Beyond so many pairs (320 MB) the kernel is not kept. */
 const LARGEST_KERNEL = 4e7;
 
@@ -49,9 +54,10 @@ export function solveSinkhorn(
   const penaltyB = marginalPenalty(settings.marginalPenalty, settings.rhoB);
   const scalings = settings.domain === 'auto' && dense.m * dense.n <= LARGEST_KERNEL;
 
-  let state = { f: new Float64Array(dense.m), g: new Float64Array(dense.n) };
-  if (init?.alpha) state.f = Float64Array.from(rows, (i) => init.alpha![i]!);
-  if (init?.beta) state.g = Float64Array.from(columns, (j) => init.beta![j]!);
+  let state: Potentials = {
+    f: Float64Array.from(rows, (i) => init?.alpha?.[i] ?? 0),
+    g: Float64Array.from(columns, (j) => init?.beta?.[j] ?? 0),
+  };
   let iterations = 0;
   if (settings.epsilonScaling) {
     const { factor } = settings.epsilonScaling;
@@ -93,7 +99,7 @@ class Sinkhorn {
     private readonly penaltyA: MarginalPenalty,
     private readonly penaltyB: MarginalPenalty,
     scalings: boolean,
-    start: { readonly f: Float64Array; readonly g: Float64Array },
+    start: Potentials,
   ) {
     this.f = start.f;
     this.g = start.g;
