@@ -20,7 +20,9 @@ export function load(app) {
     if (themes.length === 0) return;
     app.options.setValue('categoryOrder', [...Object.keys(categories), '*']);
     for (const reflection of project.getReflectionsByKind(ReflectionKind.All)) {
-      if (reflection.parent !== project) continue;
+      // A package with several entry points has a module for each.
+      if (reflection.kindOf(ReflectionKind.Module)) continue;
+      if (!reflection.parent?.kindOf([ReflectionKind.Project, ReflectionKind.Module])) continue;
       const { fileName = '' } = project.getSymbolIdFromReflection(reflection) ?? {};
       const file = basename(fileName, '.ts');
       const theme = themes.find(([, files]) => files.includes(file))?.[0];

@@ -1,4 +1,6 @@
 /** The contract of `ContextualBandit`: decisions, late rewards, bounds, bad input, state. */
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { seededRandom } from '@orth/backend';
 import { expect, test } from 'vitest';
 import { eeNet } from '../src/policies/eeNet.js';
@@ -488,6 +490,27 @@ test('own policies are restored by their own function', () => {
   expect(() => ContextualBandit.fromJSON(state)).toThrow('state.policy must be one of');
   const restorePolicy = () => policyFromJSON({ ...state.policy, policy: 'uniform' });
   expect(ContextualBandit.fromJSON(state, { restorePolicy }).statistics.pending).toBe(1);
+});
+
+test('memory is flat over many decisions, some of which are never rewarded', () => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const inUse = () => {
+    for (let i = 0; i < 3; i++) collect();
+    return process.memoryUsage().heapUsed + process.memoryUsage().external;
+  };
+  const bandit = new ContextualBandit(linUCB({ dim: 4 }), { maxPending: 500, maxSettled: 500 });
+  const { actions } = rounds(1, 1)[0]!;
+  const late: string[] = [];
+  let before = 0;
+  for (let i = 0; i < 40_000; i++) {
+    if (i === 10_000) before = inUse();
+    const due = late[i % 100];
+    if (due && i % 7) bandit.learn(due, 1);
+    late[i % 100] = bandit.choose({ actions }).decisionId;
+  }
+  // 30,000 decisions that left 20 bytes each would be 600 KB.
+  expect(inUse() - before).toBeLessThan(500_000);
 });
 
 test('a policy whose probabilities do not sum to 1 is found out before anything is changed', () => {

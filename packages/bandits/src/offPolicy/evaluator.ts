@@ -61,13 +61,25 @@ export interface OffPolicyEstimate {
 }
 
 /** What a log says about a policy. Estimators that need a model are there only where every round had estimates. */
-export interface OffPolicyEvaluation
-  extends Readonly<Partial<Record<OffPolicyEstimator, OffPolicyEstimate>>> {
+export interface OffPolicyEvaluation {
+  /** Mean of w r: unbiased. */
   readonly ips: OffPolicyEstimate;
+  /** Mean of min(w, clip) r. */
   readonly clippedIps: OffPolicyEstimate;
+  /** Σ w r / Σ w. */
   readonly snips: OffPolicyEstimate;
-  /** Meant for logs of uniform play. */
+  /** Mean reward where the target agrees with what was played; meant for logs of uniform play. */
   readonly replay: OffPolicyEstimate;
+  /** Direct method: the model's value of the target. */
+  readonly dm?: OffPolicyEstimate;
+  /** Doubly robust: the model, corrected by w (r − q̂). */
+  readonly dr?: OffPolicyEstimate;
+  /** Doubly robust with the correction divided by the mean weight. */
+  readonly sndr?: OffPolicyEstimate;
+  /** Doubly robust where w is at most the threshold, elsewhere the model. */
+  readonly switchDr?: OffPolicyEstimate;
+  /** Doubly robust with weights λw/(w² + λ). */
+  readonly drOs?: OffPolicyEstimate;
   /** Rounds evaluated. */
   readonly rounds: number;
   /** (Σw)²/Σw²: as many rounds of the target policy itself would tell as much. */
