@@ -1,7 +1,7 @@
 import type { Tensor, Variable } from '@tensorflow/tfjs-core';
 import { fromTorch, toTorch } from '../files/kernelLayout.js';
 import { type Call, callWithAdditions, callWithWeights } from './adaptedLayer.js';
-import { AdapterSet } from './adapterSet.js';
+import { AdapterSet, type Trainable } from './adapterSet.js';
 import type { ExtraWeight } from './extraWeights.js';
 import {
   type LayerNode,
@@ -44,7 +44,10 @@ export class AdaptedModel<Model extends LayersModelLike = LayersModelLike> exten
   ) {
     super('AdaptedModel');
     this.tree = layerTree(model);
-    this.ownWeights = model.weights.map((flag) => ({ flag, variable: variableOf(flag) }));
+    this.ownWeights = model.weights.map((weight) => ({
+      flag: this.guardFlag(weight),
+      variable: variableOf(weight),
+    }));
     this.hideAdapters();
     this.begin();
   }
@@ -120,13 +123,34 @@ export class AdaptedModel<Model extends LayersModelLike = LayersModelLike> exten
     throw new RangeError(`AdaptedModel: modulesToSave must match a layer, got none of ${names}`);
   }
 
+  /**
+   * The flag whether a weight is trained, for this class alone to change while the model is frozen: `compile` of a
+   * sequential model would set them all.
+   */
+  private guardFlag(weight: LayerWeight): Trainable {
+    const { get, set } = inheritedAccessor(weight, 'trainable');
+    this.patch(weight, 'trainable', {
+      get,
+      set: (value: boolean) => {
+        if (!this.frozen) set.call(weight, value);
+      },
+    });
+    return {
+      get trainable() {
+        return get.call(weight) as boolean;
+      },
+      set trainable(value: boolean) {
+        set.call(weight, value);
+      },
+    };
+  }
+
   /** `weights` stays the model's own; `trainableWeights` gets what adapters train. */
   private hideAdapters(): void {
     const { nodes, containers } = this.tree;
-    for (const { layer, path } of nodes) {
+    for (const { layer, targets } of nodes) {
       if (layer.weights.length === 0) continue;
-      const paths = new Set(this.candidates().map((target) => target.path));
-      const here = new Set([...paths].filter((p) => p === path || nodeOf(nodes, p) === layer));
+      const here = new Set(targets.map(({ path }) => path));
       this.addWeights(layer, () => this.factorVariables(here));
     }
     for (const container of containers) {
@@ -141,7 +165,7 @@ export class AdaptedModel<Model extends LayersModelLike = LayersModelLike> exten
 
   private addWeights(layer: LayerLike, factors: () => Variable[]): void {
     const own = [...layer.weights];
-    const inherited = inheritedGetter(layer, 'trainableWeights');
+    const inherited = inheritedAccessor(layer, 'trainableWeights').get;
     this.patch(layer, 'weights', { get: () => [...own] });
     this.patch(layer, 'trainableWeights', {
       get: () => {
@@ -204,17 +228,14 @@ export class AdaptedModel<Model extends LayersModelLike = LayersModelLike> exten
   }
 }
 
-/** The getter that an object inherits. */
-function inheritedGetter(object: object, key: string): () => unknown {
+/** The accessor that an object inherits. */
+function inheritedAccessor(object: object, key: string) {
   for (let at = Object.getPrototypeOf(object); at; at = Object.getPrototypeOf(at)) {
-    const getter = Object.getOwnPropertyDescriptor(at, key)?.get;
-    if (getter) return getter;
+    const { get, set = () => {} } = Object.getOwnPropertyDescriptor(at, key) ?? {};
+    if (get) return { get: get as () => unknown, set: set as (value: unknown) => void };
   }
-  throw new TypeError(`adapt: model must be of tfjs-layers, got a layer without ${key}`);
+  throw new TypeError(`adapt: model must be of tfjs-layers, got a part without ${key}`);
 }
-
-const nodeOf = (nodes: readonly LayerNode[], path: string): LayerLike | undefined =>
-  nodes.find(({ targets }) => targets.some((target) => target.path === path))?.layer;
 
 /** Whether a layer lies within a container. */
 function contains(container: LayerLike, layer: LayerLike): boolean {

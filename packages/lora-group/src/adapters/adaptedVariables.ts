@@ -66,10 +66,11 @@ export class AdaptedVariables extends AdapterSet {
 
   /**
    * A weight with the active adapters' updates, for use in any operation; differentiable with respect to their factors.
+   * Dropout, which acts on inputs, has no part in it.
    *
    * @param path - name of a variable
    * @returns the variable's shape; the variable itself where no adapter takes part, else a new tensor
-   * @throws RangeError for another path, or if an active adapter has dropout, which acts on inputs
+   * @throws RangeError for another path
    */
   weight(path: string): Tensor {
     const caller = 'AdaptedVariables.weight';
