@@ -5,6 +5,11 @@ export {
   assignmentAsync,
 } from './assignment.js';
 export {
+  type AuxiliaryLosses,
+  type AuxiliaryLossesOptions,
+  auxiliaryLosses,
+} from './auxiliaryLosses.js';
+export {
   type Barycenter,
   type BarycenterOptions,
   barycenter,
@@ -19,6 +24,7 @@ export {
   exactTransportAsync,
 } from './exactTransport.js';
 export type { DualsInput } from './initialPotentials.js';
+export { type MixtureOutput, mixtureOfExperts } from './mixtureOfExperts.js';
 export type { LineInput, PointRequest, PointsInput } from './pointArguments.js';
 export { type PointGradients, PointResult, type PointSolution } from './pointResult.js';
 export {
@@ -31,6 +37,15 @@ export { quadraticTransport, quadraticTransportAsync } from './quadraticTranspor
 export type { QuadraticTransportOptions, SparseTransportOptions } from './regularizedOptions.js';
 export type { SparseSolution } from './regularizedSolver.js';
 export { roundPlan } from './roundPlan.js';
+export type { Choices } from './routers.js';
+export {
+  expertCapacity,
+  type RouteTokensOptions,
+  type RoutingMethod,
+  routeTokens,
+  routeTokensAsync,
+} from './routeTokens.js';
+export { Routing, type RoutingReport } from './routing.js';
 export {
   type EpsilonScaling,
   type SinkhornOptions,
