@@ -1,5 +1,7 @@
 /** Two clouds of points in the unit square with uniform masses, squared distances: the problem of the transport bench. */
 import { readFileSync, writeFileSync } from 'node:fs';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import type { Random } from '@orth/backend';
 import type { Peer } from '../harness/contestant.js';
 import type { HostTensor, PythonPeers } from '../harness/pythonPeers.js';
@@ -31,7 +33,7 @@ export function marginalError(plan: Float64Array, n: number): number {
 }
 
 /**
- * A solver of `peers/ot.py` on one thread: with SciPy's and POT's loops none of these uses more.
+ * A solver of `peers/transport.py` on one thread: with SciPy's and POT's loops none of these uses more.
  * @param label - as the table shows it
  */
 export async function pythonTransport(
@@ -42,7 +44,7 @@ export async function pythonTransport(
 ): Promise<Peer> {
   const inputs = { cost };
   const [peer] = await python.torch({
-    script: 'ot',
+    script: 'transport',
     label,
     params,
     inputs,
@@ -52,14 +54,14 @@ export async function pythonTransport(
   return peer!;
 }
 
-/** Peak memory of a solver of `peers/ot.py` beyond its inputs, MB; undefined where it cannot run or tell. */
+/** Peak memory of a solver of `peers/transport.py` beyond its inputs, MB; undefined where it cannot run. */
 export async function pythonPeakMemory(
   python: PythonPeers,
   cost: HostTensor,
   params: Readonly<Record<string, unknown>>,
 ): Promise<number | undefined> {
   const [peer] = await python.torch({
-    script: 'ot',
+    script: 'transport',
     params: { ...params, report: 'memory' },
     inputs: { cost },
     error: ([peak]) => peak!.data[0]!,
@@ -75,6 +77,11 @@ const statusField = (field: string) =>
 
 /** Peak resident memory of this process while `work` runs beyond what is there before, MB; undefined but on Linux. */
 export function peakMemory(work: () => void): number | undefined {
+  // What others left behind would otherwise be reused, and not show.
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  collect();
+  collect();
   try {
     // Resets the kernel's record of the peak.
     writeFileSync('/proc/self/clear_refs', '5');
