@@ -97,6 +97,10 @@ export class SgdSteps {
     for (let row = 0; row < this.done.length; row++) {
       if (this.done[row] !== this.step) this.catchUp(row);
     }
+    if (this.keep === 1 || this.toStart) return;
+    // Weights of dead units decay to subnormal numbers, with which processors are a hundred times slower.
+    const { theta } = this.net;
+    for (let k = 0; k < theta.length; k++) if (Math.abs(theta[k]!) < 1e-20) theta[k] = 0;
   }
 
   private catchUp(row: number): void {
