@@ -2,8 +2,8 @@
 
 `method` is 'sinkhorn' (ot.bregman.sinkhorn_log), 'quadratic' (ot.smooth.smooth_ot_semi_dual), 'sparse' (the semi-dual
 with at most k non-zeros a column, by partition instead of a full sort, with SciPy's L-BFGS-B as POT uses it) or 'exact'
-(ot.emd). float64 throughout. `report` is 'plan' (nothing but the plan, for timing), 'error' (l1 error of both marginals)
-or 'memory' (peak of what is allocated beyond the inputs, MB).
+(ot.emd). float64 throughout; masses uniform unless given. `report` is 'plan' (nothing but the plan, for timing), 'error'
+(l1 error of both marginals), 'cost' (as two float32) or 'memory' (peak of what is allocated beyond the inputs, MB).
 """
 import tracemalloc
 
@@ -73,7 +73,8 @@ def peak_memory(solve):
 def prepare(inputs, params):
     cost = inputs['cost'].double().numpy()
     m, n = cost.shape
-    a, b = np.full(m, 1 / m), np.full(n, 1 / n)
+    uniform = {'a': np.full(m, 1 / m), 'b': np.full(n, 1 / n)}
+    a, b = (inputs[side].double().numpy() if side in inputs else uniform[side] for side in ('a', 'b'))
     solve = solver(params, a, b, cost)
     report = params.get('report', 'plan')
     if report == 'plan':
@@ -83,6 +84,9 @@ def prepare(inputs, params):
         if report == 'memory':
             return [torch.tensor([peak_memory(solve)])]
         plan = solve()
+        if report == 'cost':
+            value = (plan * cost).sum()
+            return [torch.tensor([value, value - np.float32(value)])]
         return [torch.tensor([np.abs(plan.sum(1) - a).sum() + np.abs(plan.sum(0) - b).sum()])]
 
     return run

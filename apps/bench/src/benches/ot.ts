@@ -15,6 +15,7 @@ import {
   pythonPeakMemory,
   pythonTransport,
 } from '../problems/otClouds.js';
+import { exactCases, exactMemory } from '../problems/otExact.js';
 
 const ERROR = '‖T1 − a‖₁ + ‖Tᵀ1 − b‖₁ (masses sum to 1)';
 
@@ -137,13 +138,20 @@ function memoryCase(context: BenchContext, method: Method, n: number): FigureCas
 
 export const bench: Bench = {
   name: 'ot',
-  description: 'entropic, quadratic and k-sparse transport against POT, to the same tolerance',
+  description:
+    'entropic, quadratic, k-sparse and exact transport against POT, to the same tolerance',
   cases(context) {
     const sizes = context.quick ? [100, 500] : [100, 500, 1000, 2000];
-    return METHODS.flatMap((method) => sizes.map((n) => solverCase(context, method, n)));
+    return [
+      ...METHODS.flatMap((method) => sizes.map((n) => solverCase(context, method, n))),
+      ...exactCases(context),
+    ];
   },
   figures(context) {
     const sizes = context.quick ? [500] : [1000, 2000];
-    return METHODS.flatMap((method) => sizes.map((n) => memoryCase(context, method, n)));
+    return [
+      ...METHODS.flatMap((method) => sizes.map((n) => memoryCase(context, method, n))),
+      ...exactMemory(context),
+    ];
   },
 };
