@@ -6,6 +6,8 @@ import {
   mul,
   sum,
   type Tensor,
+  type Tensor1D,
+  type Tensor2D,
   tensor1d,
   tensor2d,
   tensor4d,
@@ -14,13 +16,18 @@ import { describe, expect, it } from 'vitest';
 import {
   compSumLoss,
   EnsLoss,
+  fitSurrogate,
   generateMask,
+  gradientAscent,
   marginDeltaNorm,
+  mwLoss,
   patchify,
   patchReconstructionLoss,
   pgd,
   relativeLossObjective,
+  SphericalOutputLayer,
   unpatchify,
+  zLoss,
 } from '../src/index.js';
 import {
   compSum64,
@@ -31,6 +38,7 @@ import {
   rowsOf,
   toTensor,
 } from './reference.js';
+import { DenseLayer64, sphericalGradient64 } from './sphericalReference.js';
 
 /** Agreement demanded of every backend: float32 rounding, and exponentials that some devices approximate. */
 const TOLERANCE = { rtol: 5e-5, atol: 5e-6 };
@@ -198,3 +206,89 @@ describe('hard patches', () => {
       expectTensorClose(await mean.data(), [0.625]);
     }));
 });
+
+describe('large output layers', () => {
+  it('spherical losses at close and at huge logits', () =>
+    withoutLeaks(async (hold) => {
+      const close = Float32Array.from(gaussian(6, 10), (x) => 5 + 1e-3 * x);
+      const o = hold(toTensor(close, [2, 5]));
+      const y = hold(tensor1d([1, 4], 'int32'));
+      const want = rowsOf(close, 5).flatMap((row, i) =>
+        sphericalGradient64('zLoss', row, [1, 4][i]!),
+      );
+      const size = Math.max(...want.map(Math.abs));
+      const slope = (x: Tensor) => grad((v: Tensor) => zLoss(v, y, { reduction: 'sum' }))(x);
+      await same(() => slope(o), want, { rtol: 0, atol: 1e-5 * size });
+      const huge = hold(toTensor([1e30, -1e30, 1, 0, 2, 3, 3, 3, 3, 3], [2, 5]));
+      const g = hold(slope(huge));
+      expect([...(await g.data())].every(Number.isFinite)).toBe(true);
+    }));
+
+  it('a layer trained and asked without a synchronous read', () =>
+    withoutLeaks(async (hold) => {
+      const W0 = gaussian(7, 60, 0.3);
+      const layer = new SphericalOutputLayer({ classes: 20, inputSize: 3, initialWeights: W0 });
+      const dense = new DenseLayer64(20, 3, W0, 'zLoss');
+      const data = gaussian(8, 6);
+      const h = hold(toTensor(data, [2, 3]));
+      const y = hold(tensor1d([4, 19], 'int32'));
+      const step = await layer.trainStepAsync(h, y, { learningRate: 0.5 });
+      const want = dense.step(rowsOf(data, 3), [[4], [19]], [0.5, 0.5], 0.5);
+      await same(() => step.hiddenGradient, want.gradients.flat());
+      await same(() => layer.weights(), dense.W);
+      const logits = dense.logits(rowsOf(data, 3)[0]!);
+      const { indices, logits: best } = await layer.topK(h, 2);
+      expect((await hold(indices).data())[0]).toBe(logits.indexOf(Math.max(...logits)));
+      hold(best);
+    }));
+});
+
+describe('ranking', () => {
+  it('pairs in blocks, negatives left out', () =>
+    withoutLeaks(async (hold) => {
+      const q = hold(toTensor(gaussian(9, 12), [4, 3]) as Tensor2D);
+      const p = hold(toTensor(gaussian(10, 12), [4, 3]) as Tensor2D);
+      const documentIds = hold(tensor1d([1, 2, 1, 3], 'int32'));
+      const S = await scoresOf(q, p);
+      const negatives = S.flatMap((row, i) =>
+        row.filter((_, j) => i !== j && !(i % 2 === 0 && j % 2 === 0)),
+      );
+      const softplus = (x: number) => Math.log1p(Math.exp(x));
+      const total = S.reduce(
+        (t, row, i) => t + negatives.reduce((u, x) => u + softplus((x - row[i]!) / 0.5), 0),
+        0,
+      );
+      const options = { temperature: 0.5, documentIds, maxPairs: 30, method: 'blocks' } as const;
+      await same(() => mwLoss(q, p, options), [total / 4 / negatives.length]);
+      const slope = () => grad((x: Tensor) => mwLoss(x as Tensor2D, p, options))(q);
+      const whole = hold(
+        grad((x: Tensor) => mwLoss(x as Tensor2D, p, { ...options, maxPairs: 1000 }))(q),
+      );
+      await same(slope, await whole.data());
+    }));
+});
+
+describe('surrogates', () => {
+  it('fit under the constraint and are searched', () =>
+    withoutLeaks(async (hold) => {
+      const data = gaussian(11, 12);
+      const x = hold(toTensor(data, [6, 2]) as Tensor2D);
+      const y = hold(toTensor(gaussian(12, 6), [6]) as Tensor1D);
+      const surrogate = await fitSurrogate(x, y, { hidden: [4], epochs: 1, ignite: {} });
+      expect(surrogate.lambda).toBeGreaterThan(0);
+      const found = hold(gradientAscent(surrogate.predict, x, { steps: 2 }));
+      const better = hold(surrogate.predict(found));
+      const before = hold(surrogate.predict(x));
+      const [a, b] = [await better.data(), await before.data()];
+      expect(a.every((v, i) => v > b[i]!)).toBe(true);
+      surrogate.dispose();
+    }));
+});
+
+/** Cosines in float64. */
+async function scoresOf(q: Tensor2D, p: Tensor2D): Promise<number[][]> {
+  const [a, b] = [rowsOf(await q.data(), 3), rowsOf(await p.data(), 3)];
+  return a.map((u) =>
+    b.map((v) => u.reduce((t, x, j) => t + x * v[j]!, 0) / Math.hypot(...u) / Math.hypot(...v)),
+  );
+}
