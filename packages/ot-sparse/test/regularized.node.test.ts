@@ -199,6 +199,29 @@ describe('k-sparse transport', () => {
     expect(Math.max(...average.nonzerosPerColumn)).toBeLessThanOrEqual(4);
   });
 
+  // POT's gallery instance plot_OT_1D; values in float64 from a long run with continuation.
+  it.each([
+    [8, 0.1663508],
+    [4, 0.166355],
+    [3, 0.1663944],
+  ])('reaches the optimum of two Gaussians on 100 bins, k = %i', (k, value) => {
+    const size = 100;
+    const gaussian = (mean: number, deviation: number) => {
+      const raw = Float64Array.from({ length: size }, (_, i) =>
+        Math.exp(-((i - mean) ** 2) / (2 * deviation ** 2)),
+      );
+      return raw.map((x) => x / sum(raw));
+    };
+    const cost = Float64Array.from(
+      { length: size * size },
+      (_, e) => (Math.floor(e / size) - (e % size)) ** 2 / 99 ** 2,
+    );
+    const bins = { m: size, n: size, cost, a: gaussian(20, 5), b: gaussian(60, 10), masked: false };
+    const { objective, nonzerosPerColumn } = solve(bins, { k, gamma: 0.1 });
+    expect(Math.abs(objective - value)).toBeLessThan(4e-7);
+    expect(Math.max(...nonzerosPerColumn)).toBeLessThanOrEqual(k);
+  });
+
   it('starts warm', () => {
     const problem = cloudProblem(3, 30, 30);
     const settings = { ...REGULARIZED, gamma: 0.5 };
