@@ -130,33 +130,36 @@ describe.each(Object.entries(MODELS).filter(([, { fits }]) => fits ?? true))('%s
   });
 });
 
-test.each(['gralora', 'oft'] as const)('%s on dense, convolution and weights', async (method) => {
-  for (const name of ['dense', 'conv2d', 'attention']) {
-    const own = method === 'oft' ? { blockSize: 2 } : { r: 2, k: 2 };
-    const fits = method === 'oft' ? /^a$|query|out/ : /^(b|query|d)$|key|out/;
-    const targetModules = method === 'gralora' && name === 'dense' ? /^none|^d$/ : fits;
-    const kind = MODELS[name]!;
-    const options = { method, ...own, targetModules } as AdaptOptions;
-    const usable = name !== 'conv2d' || method === 'oft';
-    if (!usable) continue;
-    if (name === 'dense' && method === 'gralora') {
-      await withAdapters(
-        {
-          ...kind,
-          make: () =>
-            layers.sequential({
-              layers: [layers.layers.dense({ units: 4, inputShape: [6], name: 'd' })],
-            }),
-        },
-        options,
-        (model, adapters, x, base) => checkMethod(model, adapters, x, base),
-      );
-    } else {
-      await withAdapters(kind, options, (model, adapters, x, base) =>
-        checkMethod(model, adapters, x, base),
-      );
-    }
-  }
+const OTHER_METHODS: readonly (readonly [string, string, AdaptOptions])[] = [
+  ['GraLoRA adds to a dense layer', 'dense', { method: 'gralora', r: 4, k: 2, targetModules: 'd' }],
+  [
+    'GraLoRA replaces a weight',
+    'attention',
+    { method: 'gralora', r: 4, k: 2, targetModules: 'key' },
+  ],
+  ['OFT of a dense layer', 'dense', { method: 'oft', blockSize: 3, targetModules: 'a' }],
+  ['OFT, series', 'dense', { method: 'oft', blockSize: 2, neumannTerms: 5, targetModules: 'a' }],
+  ['OFT of a convolution', 'conv2d', { method: 'oft', blockSize: 6, targetModules: ['a', 'c'] }],
+  [
+    'OFT of a weight',
+    'attention',
+    { method: 'oft', blockSize: 3, targetModules: ['query', 'out'] },
+  ],
+];
+
+test.each(OTHER_METHODS)('%s', async (_, name, options) => {
+  const wide = {
+    make: () =>
+      layers.sequential({
+        layers: [layers.layers.dense({ units: 4, inputShape: [6], activation: 'relu', name: 'd' })],
+      }),
+    shape: [3, 6],
+    targets: ['d'],
+  };
+  const kind = options.targetModules === 'd' ? wide : MODELS[name]!;
+  await withAdapters(kind, options, (model, adapters, x, base) => {
+    checkMethod(model, adapters, x, base);
+  });
 });
 
 function checkMethod(

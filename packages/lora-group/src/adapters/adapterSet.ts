@@ -803,13 +803,12 @@ export abstract class AdapterSet {
       else scales.set(path, { r: 0, alpha: 1 });
     }
     const { modules: whole } = this.extraWeights(options, targets);
-    const { n, init, seed, neumannTerms } = options;
+    const { n, init, seed } = options;
     const own: OwnHeader = {
       n,
       fromInitial,
       init,
       seed,
-      ...(neumannTerms !== undefined && { neumannTerms }),
       random: random.state(),
     };
     const [parts, values] = await Promise.all([
@@ -849,11 +848,11 @@ export abstract class AdapterSet {
       );
     }
     const targets = [...content.modules.keys()].map((path) => candidates.get(path)!);
-    const options = optionsOf(config, own, targets);
-    const { weights } = this.extraWeights(
-      { ...options, modulesToSave: modulesOf(content.extras, options.bias) },
-      targets,
-    );
+    const options: ResolvedOptions = {
+      ...optionsOf(config, own, targets),
+      modulesToSave: modulesOf(content.extras, config.bias),
+    };
+    const { weights } = this.extraWeights(options, targets);
     const values = extraValues(weights, content.extras);
     const random = own?.random ? restoreRandom(own.random) : seededRandom(options.seed).fork(0);
     const modules = loadModules(targets, content.modules, config, own, name, (target, make) =>
@@ -914,13 +913,14 @@ function optionsOf(
   own: OwnHeader | undefined,
   targets: readonly Target[],
 ): ResolvedOptions {
-  const { method, bias, useRslora, useDora, dropout, k, neumannTerms } = config;
+  const { method, bias, useRslora, useDora, dropout, k, blockSize, neumannTerms } = config;
   return {
     ...resolveOptions('loadAdapter', { method, bias }),
     useRslora,
     useDora,
     dropout,
     k,
+    blockSize,
     neumannTerms,
     n: own?.n ?? 1,
     init: own?.init ?? 'kaiming',

@@ -27,7 +27,6 @@ export interface OwnHeader {
   readonly fromInitial: boolean;
   readonly init: LoraInit;
   readonly seed: number;
-  readonly neumannTerms?: number;
   /** State of the source of dropout's masks. */
   readonly random?: readonly number[];
 }
@@ -89,6 +88,7 @@ export interface ParsedConfig {
   readonly useDora: boolean;
   readonly dropout: number;
   readonly k: number;
+  readonly blockSize: number;
   readonly neumannTerms: number | undefined;
   /** Alpha of a path. */
   alphaOf(path: string): number;
@@ -142,7 +142,7 @@ export function parsePeftConfig(config: unknown): ParsedConfig {
   const bias = field(config, 'bias', 'none', (x) => biases.includes(x as string));
   const alpha = field(config, method === 'lora' ? 'lora_alpha' : 'alpha', 8, isPositive);
   const alphas = field(config, 'alpha_pattern', {} as Record<string, number>, isNumbers);
-  const neumann = field(config, 'use_cayley_neumann', true, isBoolean);
+  const neumann = method === 'oft' && field(config, 'use_cayley_neumann', true, isBoolean);
   return {
     method,
     bias: (Object.keys(BIAS_NAMES) as BiasMode[]).find((name) => BIAS_NAMES[name] === bias)!,
@@ -150,6 +150,7 @@ export function parsePeftConfig(config: unknown): ParsedConfig {
     useDora: field(config, 'use_dora', false, isBoolean),
     dropout: field(config, method === 'lora' ? 'lora_dropout' : 'gralora_dropout', 0, isShare),
     k: field(config, 'gralora_k', 2, isCount),
+    blockSize: field(config, 'oft_block_size', 32, isCount),
     neumannTerms: neumann ? field(config, 'num_cayley_neumann_terms', 5, isCount) : undefined,
     alphaOf: (path) => lookUp(alphas, path) ?? alpha,
   };
@@ -171,14 +172,12 @@ export function parseOwnHeader(text: string | undefined): OwnHeader | undefined 
   const isWord = (x: unknown) => Number.isInteger(x) && (x as number) === ((x as number) | 0);
   const isState = (x: unknown) => Array.isArray(x) && x.length === 4 && x.every(isWord);
   const isInit = (x: unknown) => LORA_INITS.includes(x as LoraInit);
-  const terms = field(header, 'neumannTerms', undefined as number | undefined, isCount);
   const random = field(header, 'random', undefined as readonly number[] | undefined, isState);
   return {
     n: field(header, 'n', 1, isCount),
     fromInitial: field(header, 'fromInitial', false, isBoolean),
     init: field(header, 'init', 'kaiming' as LoraInit, isInit),
     seed: field(header, 'seed', 0, Number.isSafeInteger),
-    ...(terms !== undefined && { neumannTerms: terms }),
     ...(random && { random }),
   };
 }
