@@ -110,6 +110,7 @@ test('damage is named by its line, and the file is left as it is', async () => {
     writeFileSync(path, `${bad.join('\n')}torn`);
     const before = readFileSync(path);
     expect(() => openBandit(path, create)).toThrow(message);
+    expect(() => openBandit(path, create)).toThrow(`openBandit: ${path}: `);
     expect(() => openBandit(path, create)).toThrow(LogLineError);
     expect(readFileSync(path).equals(before)).toBe(true);
   }

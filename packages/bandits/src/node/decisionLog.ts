@@ -73,8 +73,13 @@ export class DecisionLog {
     if (typeof this.fsync !== 'number' || this.timer) return;
     this.timer = setTimeout(() => {
       this.timer = undefined;
-      // The next append or sync meets the same disk and tells its caller.
-      this.sync().catch(() => {});
+      this.sync().catch((cause) => {
+        // A disk reports a failure once: nobody waits for this sync, so that the next append must tell.
+        this.broken = new Error(
+          `DecisionLog.append: ${this.path} could not be forced to the disk; open it anew`,
+          { cause },
+        );
+      });
     }, this.fsync);
     this.timer.unref();
   };

@@ -38,6 +38,16 @@ export interface OpenedBandit {
 
 const isEmpty = (path: string) => !existsSync(path) || statSync(path).size === 0;
 
+function recover(path: string, bandit: ContextualBandit, end: FileEnd, verify: boolean): Recovery {
+  try {
+    const { torn: _, ...result } = bandit.replay(readLinesSync(path, end), { verify });
+    return { ...result, tornBytes: end.torn };
+  } catch (error) {
+    if (error instanceof Error) error.message = `openBandit: ${path}: ${error.message}`;
+    throw error;
+  }
+}
+
 /**
  * Opens the decision log at `path` and brings back the bandit that wrote it; a new log begins where there is none. A torn
  * last line, which a crash in the middle of a write leaves, is cut off: nobody was told that it was written.
@@ -67,8 +77,7 @@ export function openBandit(
     const first = readLinesSync(path, end).next();
     if (first.done && end.whole === 0) fresh = true;
     else {
-      const { torn: _, ...result } = bandit.replay(readLinesSync(path, end), { verify });
-      recovered = { ...result, tornBytes: end.torn };
+      recovered = recover(path, bandit, end, verify);
     }
     if (end.torn > 0) truncateSync(path, end.whole);
   }
