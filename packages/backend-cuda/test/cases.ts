@@ -837,6 +837,30 @@ const convolutions: Case[] = [
     tolerance: 2e-5,
   },
   {
+    name: 'average pooling over padding, gradient',
+    run: () => tf.grad((x) => tf.avgPool(x as tf.Tensor4D, 2, 1, 'same'))(image(1)),
+    // The cpu backend divides by the whole window where a part of it is padding, unlike its own forward pass.
+    reference: () =>
+      tf.grad((x) => {
+        const sums = (y: tf.Tensor) =>
+          tf.mul(
+            tf.avgPool(
+              tf.pad(y, [
+                [0, 0],
+                [0, 1],
+                [0, 1],
+                [0, 0],
+              ]) as tf.Tensor4D,
+              2,
+              1,
+              'valid',
+            ),
+            4,
+          );
+        return tf.div(sums(x), sums(tf.ones([2, 6, 5, 4])));
+      })(image(1)),
+  },
+  {
     name: 'batchNorm',
     run: () => [
       tf.batchNorm(

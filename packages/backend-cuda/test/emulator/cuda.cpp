@@ -33,6 +33,11 @@ typedef void *CUcontext, *CUmodule, *CUfunction, *CUstream, *CUevent;
 
 namespace {
 
+std::string text(const char* variable) {
+  const char* value = getenv(variable);
+  return value ? value : "";
+}
+
 struct Failure {
   int code, skip;
   bool forever;
@@ -43,7 +48,9 @@ struct {
   size_t total = size_t(8) << 30, used = 0;
   int busy = 0;
   bool lost = false;
-  std::string folder, compiler, header, launched, lastOptions;
+  // Of a process that does not know of the emulator, from its environment.
+  std::string folder = text("ORTH_EMULATOR_FOLDER"), compiler = text("ORTH_EMULATOR_COMPILER"), header = text("ORTH_EMULATOR_HEADER");
+  std::string launched, lastOptions;
   std::map<std::string, Failure> failures;
   std::map<std::string, int> calls;
   std::map<void*, size_t> blocks;
