@@ -3,12 +3,14 @@ import {
   confidenceBand,
   linUCB,
   type NeuCBOptions,
+  type NeuralUCBOptions,
   neuFastCB,
   neuralEpsilon,
   neuralTS,
   neuralUCB,
   neuSquareCB,
   type Policy,
+  type Schedule,
   type Simulation,
   simulate,
 } from '@orth/bandits';
@@ -30,108 +32,127 @@ interface Shape {
   readonly seed: number;
 }
 
-/** The best of each policy's grid in a world, by runs on two seeds that are not used here. */
-interface Settings {
-  readonly fastGamma: number;
-  readonly squareGamma: number;
-  readonly ucb: { readonly lambda: number; readonly nu: number };
-  readonly ts: { readonly lambda: number; readonly nu: number };
-  readonly alpha: number;
+/** A policy of a kind, with words for the setting. */
+interface Candidate {
+  readonly words: string;
+  create(shape: Shape): Policy;
+  /** The same without output perturbation. */
+  readonly unperturbed?: Candidate;
 }
 
-const GRIDS =
-  'γ = {10, 50}√t, (λ, ν) of NeuralUCB and NeuralTS {(.01, .01), (.001, .01), (.001, 1), (.0001, 1)}, ε {.01, .05}, α {.05, .2, 1}';
-
-const SETTINGS: Record<string, Settings> = {
-  digits: {
-    fastGamma: 50,
-    squareGamma: 10,
-    ucb: { lambda: 1e-4, nu: 1 },
-    ts: { lambda: 1e-4, nu: 1 },
-    alpha: 1,
-  },
-  quadratic: {
-    fastGamma: 50,
-    squareGamma: 50,
-    ucb: { lambda: 1e-3, nu: 1 },
-    ts: { lambda: 1e-3, nu: 0.01 },
-    alpha: 0.2,
-  },
-  cosine: {
-    fastGamma: 50,
-    squareGamma: 50,
-    ucb: { lambda: 1e-3, nu: 0.01 },
-    ts: { lambda: 1e-3, nu: 0.01 },
-    alpha: 0.2,
-  },
-};
-const EPSILON = 0.01;
-
-type Name =
-  | 'NeuFastCB'
-  | 'NeuFastCB without perturbation'
-  | 'NeuSquareCB'
-  | 'NeuralUCB'
-  | 'NeuralTS'
-  | 'ε-greedy network'
-  | 'LinUCB';
-
-const OURS = ['NeuFastCB', 'NeuSquareCB'] as const;
 const BASELINES = ['NeuralUCB', 'NeuralTS', 'ε-greedy network', 'LinUCB'] as const;
+const OURS = ['NeuFastCB', 'NeuSquareCB'] as const;
+const ABLATION = 'NeuFastCB without perturbation';
+type Tuned = (typeof BASELINES)[number] | (typeof OURS)[number];
+type Name = Tuned | typeof ABLATION;
 
-function policies({ fastGamma, squareGamma, ucb, ts, alpha }: Settings) {
-  const neu = (shape: Shape, scale: number, own: Partial<NeuCBOptions> = {}): NeuCBOptions => ({
-    ...shape,
-    ...TRAINING,
-    learningRate: LEARNING_RATE,
-    gamma: { scale, exponent: 0.5 },
-    ...own,
+const neuGrid = (create: (options: NeuCBOptions) => Policy): Candidate[] =>
+  [10, 50].flatMap((scale) => {
+    const make = (shape: Shape, own: Partial<NeuCBOptions>) =>
+      create({
+        ...shape,
+        ...TRAINING,
+        learningRate: LEARNING_RATE,
+        gamma: { scale, exponent: 0.5 },
+        ...own,
+      });
+    return [0.03, 0.1].map((perturbationScale) => ({
+      words: `γ ${scale}√t, c_p ${perturbationScale}`,
+      create: (shape: Shape) => make(shape, { perturbationScale }),
+      unperturbed: {
+        words: `γ ${scale}√t`,
+        create: (shape: Shape) => make(shape, { perturbation: 'none' }),
+      },
+    }));
   });
-  const confidence = { ...TRAINING, learningRate: CONFIDENCE_RATE };
-  return {
-    NeuFastCB: (shape) => neuFastCB(neu(shape, fastGamma)),
-    'NeuFastCB without perturbation': (shape) =>
-      neuFastCB(neu(shape, fastGamma, { perturbation: 'none' })),
-    NeuSquareCB: (shape) => neuSquareCB(neu(shape, squareGamma)),
-    NeuralUCB: (shape) => neuralUCB({ ...shape, ...confidence, ...ucb }),
-    NeuralTS: (shape) => neuralTS({ ...shape, ...confidence, ...ts }),
-    'ε-greedy network': (shape) =>
-      neuralEpsilon({ ...shape, ...TRAINING, learningRate: LEARNING_RATE, epsilon: EPSILON }),
-    LinUCB: ({ dim, actionCount }) =>
-      linUCB({ dim, ...(actionCount && { actionCount }), alpha, intercept: true }),
-  } satisfies Record<Name, (shape: Shape) => Policy>;
-}
 
-/** Regrets of every policy in a world, the same contexts and noise for all in a seed. */
-async function play(family: WorldFamily, rounds: number, seeds: readonly number[], tell: Tell) {
-  const regrets = new Map<Name, number[]>();
-  const curves = new Map<Name, Simulation[]>();
-  for (const [name, create] of Object.entries(policies(SETTINGS[family.name]!))) {
-    for (const seed of seeds) {
-      tell(`${family.name}, ${name}, seed ${seed}`);
-      const world = family.create(seed);
-      const { dim, shared, actionCount } = world;
-      const policy = create({ dim, seed, ...(shared && { actionCount }) });
-      const result = simulate(world, policy, { rounds, seed, every: rounds / 10 });
-      push(regrets, name as Name, result.finalRegret);
-      push(curves, name as Name, result);
-      // Runs are synchronous and long: let progress be drawn.
-      await new Promise((resolve) => setTimeout(resolve, 0));
-    }
-  }
-  return { regrets, order: orderOf(curves) };
-}
+const confidenceGrid = (create: (options: NeuralUCBOptions) => Policy): Candidate[] =>
+  [
+    { lambda: 1e-2, nu: 1e-2 },
+    { lambda: 1e-3, nu: 1e-2 },
+    { lambda: 1e-3, nu: 1 },
+    { lambda: 1e-4, nu: 1 },
+  ].map((own) => ({
+    words: `λ ${own.lambda}, ν ${own.nu}`,
+    create: (shape) => create({ ...shape, ...TRAINING, learningRate: CONFIDENCE_RATE, ...own }),
+  }));
+
+const DECAY: Schedule = { scale: 1, exponent: -0.5 };
+
+/** Four settings for each. */
+const GRIDS: Record<Tuned, Candidate[]> = {
+  NeuFastCB: neuGrid(neuFastCB),
+  NeuSquareCB: neuGrid(neuSquareCB),
+  NeuralUCB: confidenceGrid(neuralUCB),
+  NeuralTS: confidenceGrid(neuralTS),
+  'ε-greedy network': [0.01, 0.05, 0.1, DECAY].map((epsilon) => ({
+    words: `ε ${typeof epsilon === 'number' ? epsilon : '1/√t'}`,
+    create: (shape) =>
+      neuralEpsilon({ ...shape, ...TRAINING, learningRate: LEARNING_RATE, epsilon }),
+  })),
+  LinUCB: [0.1, 0.3, 1, 3].map((alpha) => ({
+    words: `α ${alpha}`,
+    create: ({ dim, actionCount }) =>
+      linUCB({ dim, ...(actionCount && { actionCount }), alpha, intercept: true }),
+  })),
+};
 
 type Tell = ReproContext['onProgress'];
 
-function push<T>(map: Map<Name, T[]>, name: Name, value: T): void {
-  map.set(name, [...(map.get(name) ?? []), value]);
+async function run(family: WorldFamily, candidate: Candidate, rounds: number, seed: number) {
+  const world = family.create(seed);
+  const { dim, shared, actionCount } = world;
+  const policy = candidate.create({ dim, seed, ...(shared && { actionCount }) });
+  const result = simulate(world, policy, { rounds, seed, every: rounds / 10 });
+  // Runs are synchronous and long: let progress be drawn.
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  return result;
+}
+
+/** The setting of the least mean regret on seeds that the claims do not use. */
+async function tune(name: Tuned, family: WorldFamily, rounds: number, seeds: number[], tell: Tell) {
+  let best: { candidate: Candidate; regret: number } | undefined;
+  for (const candidate of GRIDS[name]) {
+    tell(`${family.name}, tuning ${name}: ${candidate.words}`);
+    let regret = 0;
+    for (const seed of seeds) {
+      regret += (await run(family, candidate, rounds, seed)).finalRegret;
+    }
+    if (!best || regret < best.regret) best = { candidate, regret };
+  }
+  return best!.candidate;
+}
+
+/** Every policy in a world, the same contexts and noise for all in a seed. */
+async function play(
+  family: WorldFamily,
+  { rounds, seeds, tuning }: { rounds: number; seeds: readonly number[]; tuning: number[] },
+  tell: Tell,
+) {
+  const runs = new Map<Name, Simulation[]>();
+  const words: string[] = [];
+  const candidates: [Name, Candidate][] = [];
+  for (const name of [...OURS, ...BASELINES]) {
+    const candidate = await tune(name, family, rounds, tuning, tell);
+    words.push(`${name} ${candidate.words}`);
+    candidates.push([name, candidate]);
+    if (name === 'NeuFastCB') candidates.push([ABLATION, candidate.unperturbed!]);
+  }
+  for (const [name, candidate] of candidates) {
+    const results: Simulation[] = [];
+    for (const seed of seeds) {
+      tell(`${family.name}, ${name}, seed ${seed}`);
+      results.push(await run(family, candidate, rounds, seed));
+    }
+    runs.set(name, results);
+  }
+  return { runs, words: words.join('; ') };
 }
 
 /** All policies from least regret to most, with the half width of a 95 % interval (Student's t over seeds). */
-function orderOf(curves: Map<Name, Simulation[]>): string {
-  const rows = [...curves].map(([name, runs]) => {
-    const { mean, upper } = confidenceBand(runs.map(({ regret }) => regret));
+function orderOf(runs: Map<Name, Simulation[]>): string {
+  const rows = [...runs].map(([name, results]) => {
+    const { mean, upper } = confidenceBand(results.map(({ regret }) => regret));
     const last = mean.length - 1;
     return { name, mean: mean[last]!, half: upper[last]! - mean[last]! };
   });
@@ -146,10 +167,12 @@ async function* claimsOf(family: WorldFamily, context: ReproContext): AsyncItera
   // Regret differs between runs by more than three seeds show.
   const seeds =
     context.seeds.length >= SEEDS || context.quick ? context.seeds : more(context.seeds);
-  const { regrets, order } = await play(family, rounds, seeds, context.onProgress);
+  const after = Math.max(...seeds) + 1000;
+  const tuning = context.quick ? [after] : [after, after + 1];
+  const { runs, words } = await play(family, { rounds, seeds, tuning }, context.onProgress);
   const setting =
     `${family.setting}; T = ${rounds}; networks of 100 ReLU units, SGD ${LEARNING_RATE}, trained every 10 rounds to 1000, ` +
-    `then every 100, at most 2000 steps; settings by grids on other seeds: ${GRIDS}`;
+    `then every 100, at most 2000 steps; best of four settings each on ${tuning.length} other seeds: ${words}`;
   const compare = (baseline: Name, ours: Name, claim: string, extra = ''): Claim => ({
     claim: `${family.name}: ${claim}`,
     setting: setting + extra,
@@ -157,13 +180,13 @@ async function* claimsOf(family: WorldFamily, context: ReproContext): AsyncItera
     ours: `${ours}: cumulative regret`,
     results: seeds.map((seed, i) => ({
       seed,
-      baseline: regrets.get(baseline)![i]!,
-      ours: regrets.get(ours)![i]!,
+      baseline: runs.get(baseline)![i]!.finalRegret,
+      ours: runs.get(ours)![i]!.finalRegret,
     })),
     effect: 'ratio',
     expectation: { of: 'mean', below: 1 },
   });
-  const ordering = `. Order, mean ± 95 % interval: ${order}`;
+  const ordering = `. Order, mean ± 95 % interval: ${orderOf(runs)}`;
   yield compare('NeuSquareCB', 'NeuFastCB', 'NeuFastCB has less regret than NeuSquareCB', ordering);
   for (const ours of OURS) {
     for (const baseline of BASELINES) {
@@ -171,7 +194,7 @@ async function* claimsOf(family: WorldFamily, context: ReproContext): AsyncItera
     }
   }
   yield compare(
-    'NeuFastCB without perturbation',
+    ABLATION,
     'NeuFastCB',
     'the perturbation, in expectation, lowers the regret of NeuFastCB',
   );
