@@ -29,10 +29,7 @@ import type { Target } from './target.js';
  */
 export class AdaptedModel<Model extends LayersModelLike = LayersModelLike> extends AdapterSet {
   private readonly tree: LayerTree;
-  private readonly ownWeights: readonly {
-    readonly flag: LayerWeight;
-    readonly variable: Variable;
-  }[];
+  private readonly ownWeights: readonly { readonly flag: Trainable; readonly variable: Variable }[];
   /** Objects that got properties of their own, with the names of these. */
   private readonly patched = new Map<object, Set<string>>();
   private readonly trainedWeights = new Map<Variable, LayerWeight>();
