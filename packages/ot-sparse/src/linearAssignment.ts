@@ -11,6 +11,9 @@ export interface AssignmentSolution {
   readonly iterations: number;
 }
 
+/** Share of free rows, after a reduction, from which on paths are expected to take too long. */
+const HOPEFUL = 0.2;
+
 /**
  * Assigns every row to a column of its own, for m ≤ n: a reduction of columns and rows, then a shortest augmenting path
  * for each row that is left. O(n³) at worst, near O(n²) on random costs.
@@ -31,7 +34,10 @@ export function shortestPathAssignment(
   const state = { costs, m, n, columnOfRow, rowOfColumn, v };
   // Lowering the potential of a column is sound only where all columns end up assigned.
   if (m === n) reduceColumns(state);
-  reduceRows(reduceRows(freeRows(columnOfRow), state), state);
+  const left = reduceRows(freeRows(columnOfRow), state);
+  // Distances between points leave half of the rows free, and long paths to look for; random costs a few per cent.
+  if (left.length > HOPEFUL * m && budget < Infinity) return undefined;
+  reduceRows(left, state);
   const free = freeRows(columnOfRow);
   const outcome = augment(free, state, budget);
   if (outcome !== 'assigned') return outcome === 'infeasible' ? outcome : undefined;
@@ -98,8 +104,8 @@ function reduceRows(
   const left: number[] = [];
   let next = 0;
   // Rows that only trade columns of equal price could do so for ever.
-  let budget = 4 * free.length + n;
-  while (next < free.length && budget-- > 0) {
+  let trades = 4 * free.length + n;
+  while (next < free.length && trades-- > 0) {
     const row = free[next++]!;
     const offset = row * n;
     let least = Infinity;
