@@ -28,10 +28,10 @@ export interface CellTable {
 /** Calls back for each of many finite numbers, the same ones in the same order each time. */
 export type NumberSource = (visit: (x: number) => void) => void;
 
-/** Up to this many cells are found through an array, more through a hash table. */
+/** Over ranges of up to this many cells a number's cell is found through an array (8 MB), beyond through a hash table. */
 const DENSE = 2 ** 21;
 
-/** Cells of a source, which is gone through twice; O(1) for each number. */
+/** Cells of a source, which is gone through three times; O(1) for each number. */
 export function tabulate(source: NumberSource): CellTable {
   let [lowest, highest] = [Infinity, -Infinity];
   source((x) => {
@@ -39,24 +39,25 @@ export function tabulate(source: NumberSource): CellTable {
     if (x > highest) highest = x;
   });
   const base = Math.floor(lowest);
-  const range = Math.floor(highest) - base + 1;
+  const range = Math.max(0, Math.floor(highest) - base + 1);
   return range <= DENSE ? tabulateDense(source, base, range) : tabulateSparse(source);
 }
 
 function tabulateDense(source: NumberSource, base: number, range: number): CellTable {
-  const slots = new Int32Array(Math.max(range, 0)).fill(-1);
-  const all = new Float64Array(slots.length * DEGREE);
-  source((x) => addMoments(x, Math.floor(x), all, (Math.floor(x) - base) * DEGREE));
+  const slots = new Int32Array(range);
+  source((x) => {
+    slots[Math.floor(x) - base] = 1;
+  });
   let cells = 0;
-  for (let i = 0; i < slots.length; i++) if (all[i * DEGREE]! > 0) slots[i] = cells++;
+  for (let i = 0; i < range; i++) if (slots[i] === 1) slots[i] = cells++;
   const index = new Float64Array(cells);
   const moments = new Float64Array(cells * DEGREE);
-  for (let i = 0; i < slots.length; i++) {
-    const slot = slots[i]!;
-    if (slot < 0) continue;
-    index[slot] = base + i;
-    moments.set(all.subarray(i * DEGREE, (i + 1) * DEGREE), slot * DEGREE);
-  }
+  source((x) => {
+    const i = Math.floor(x);
+    const slot = slots[i - base]!;
+    index[slot] = i;
+    addMoments(x, i, moments, slot * DEGREE);
+  });
   return { index, moments, find: (i) => slots[i - base]! };
 }
 

@@ -31,7 +31,8 @@ export interface HostPairSum {
  * `Σ softplus((t − s) / τ)` over positives s and negatives t that count, in O(P + N), see `chebyshevCells`. Scores that
  * take no part, −Infinity among the negatives and Infinity among the positives, add 0.
  *
- * Memory beside the scores: 80 bytes for each interval of length τ that scores lie in, twice over, and the gradients.
+ * Memory beside the scores and the gradients: 80 bytes for each interval of length τ that scores lie in, twice over, and at
+ * most 16 MB to find them.
  *
  * @throws NonFiniteError if a score is NaN, a negative Infinity, or a positive −Infinity: the sum is not finite
  */

@@ -20,7 +20,7 @@ export interface SphericalOutputLayerOptions {
   readonly lossOptions?: SphericalLossOptions;
   /** Whether each class has a bias, 0 at the start. Default false */
   readonly useBias?: boolean;
-  /** W, `D × d` finite numbers, row-major; copied. Default: random */
+  /** W, `D × d` finite numbers, row-major; copied, a tensor by a synchronous read. Default: random */
   readonly initialWeights?: Float32Array | Tensor;
   /** Standard deviation of random weights, which are uniform, > 0. Default 0.001, as the authors' */
   readonly initialScale?: number;

@@ -258,9 +258,10 @@ export class SurrogateGradientNorm {
   /** @throws TypeError for an unknown option; RangeError for rho, r <= 0, epsilon, etaLambda < 0, or λ < 0 if it may not */
   constructor(options: SurrogateGradientNormOptions = {}) {
     const caller = 'SurrogateGradientNorm';
-    const { rho, r, ...own } = options;
-    checkOptions(caller, own, ['epsilon', 'lambda', 'etaLambda', 'nonNegative']);
-    const { epsilon = 0.1, lambda = 1e-3, etaLambda = 1e-3, nonNegative = true } = own;
+    const known = ['rho', 'r', 'epsilon', 'lambda', 'etaLambda', 'nonNegative'];
+    checkOptions(caller, options, known);
+    const { rho, r, epsilon = 0.1, lambda = 1e-3 } = options;
+    const { etaLambda = 1e-3, nonNegative = true } = options;
     const sharpness = resolveSharpness(caller, {
       ...(rho !== undefined && { rho }),
       ...(r !== undefined && { r }),

@@ -20,9 +20,13 @@ import {
 } from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import {
+  oneHotSquaredLoss,
   type SphericalLossName,
   SphericalOutputLayer,
   type SphericalOutputLayerOptions,
+  sphericalSoftmaxLoss,
+  taylorSoftmaxLoss,
+  zLoss,
 } from '../src/index.js';
 import { gaussian, rowsOf, toTensor } from './reference.js';
 import { DenseLayer64, spherical64 } from './sphericalReference.js';
@@ -80,6 +84,34 @@ describe.each([
     layer.dispose();
     expect(memory().numTensors).toBe(before);
   });
+});
+
+describe('beside the same model composed of tfjs operations', () => {
+  it.each([
+    ['zLoss', zLoss, 1],
+    ['taylorSoftmax', taylorSoftmaxLoss, 0.1],
+    ['sphericalSoftmax', sphericalSoftmaxLoss, 0.05],
+    ['squaredError', oneHotSquaredLoss, 0.01],
+  ] as const)(
+    '%s: a dense variable, its loss on all logits, and tf.train.sgd',
+    (loss, dense, rate) => {
+      const layer = layerOf({ loss });
+      const start = tensor2d(W0, [D, d]);
+      const W = variable(start);
+      const optimizer = train.sgd(rate);
+      for (let t = 0; t < 20; t++) {
+        const h = toTensor(hidden(t), [m, d]) as Tensor2D;
+        const y = tensor1d(labelsOf(t), 'int32');
+        optimizer.minimize(() => dense(matMul(h, W, false, true), y) as Scalar);
+        layer.trainStep(h, y, { learningRate: rate }).hiddenGradient.dispose();
+        h.dispose();
+        y.dispose();
+      }
+      const got = layer.weights();
+      expectTensorClose(got, W as Tensor, { rtol: 1e-4, atol: 1e-5 });
+      for (const x of [start, W, got]) x.dispose();
+    },
+  );
 });
 
 describe('SphericalOutputLayer', () => {
