@@ -77,6 +77,7 @@ export type {
   CostInput,
   HostArray,
   TransportProblem,
+  TransportRequest,
   Weights,
   WeightsInput,
 } from './transportArguments.js';

@@ -148,7 +148,16 @@ function initialPoint(
       x[i] = least;
     }
   }
-  if (dual && beta) for (let j = 0; j < n; j++) x[m + j] = beta[columnIndex[j]!]!;
+  if (!dual) return x;
+  for (let j = 0; j < n; j++) {
+    if (beta) {
+      x[m + j] = beta[columnIndex[j]!]!;
+    } else if (alpha) {
+      let least = Infinity;
+      for (let i = 0; i < m; i++) least = Math.min(least, columns[j * m + i]! - x[i]!);
+      x[m + j] = least;
+    }
+  }
   return x;
 }
 

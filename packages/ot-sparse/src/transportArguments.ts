@@ -190,7 +190,7 @@ export async function readLater(x: WeightsInput): Promise<Data> {
 
 /** The same numbers in float64; no copy where they are so already. */
 export const toFloat64 = (data: Data): Float64Array =>
-  data instanceof Float64Array ? data : Float64Array.from(data);
+  data instanceof Float64Array ? data : new Float64Array(data);
 
 /**
  * Reads and checks the values of a request.

@@ -218,8 +218,8 @@ export class TransportResult<Solution extends TransportSolution = TransportSolut
     const { batchShape, m, n } = this.request;
     const { alpha, beta } = this.duals;
     return {
-      alpha: tensor(Float32Array.from(alpha), [...batchShape, m]),
-      beta: tensor(Float32Array.from(beta), [...batchShape, n]),
+      alpha: tensor(new Float32Array(alpha), [...batchShape, m]),
+      beta: tensor(new Float32Array(beta), [...batchShape, n]),
     };
   }
 
@@ -236,8 +236,8 @@ export class TransportResult<Solution extends TransportSolution = TransportSolut
       }
     });
     return {
-      rows: tensor(Float32Array.from(rowSums), [...batchShape, m]),
-      columns: tensor(Float32Array.from(columnSums), [...batchShape, n]),
+      rows: tensor(new Float32Array(rowSums), [...batchShape, m]),
+      columns: tensor(new Float32Array(columnSums), [...batchShape, n]),
     };
   }
 
@@ -312,7 +312,7 @@ export class TransportResult<Solution extends TransportSolution = TransportSolut
   ): Tensor {
     const { batchShape, count } = this.request;
     return tidy(() => {
-      const potentials = tensor(Float32Array.from(this.joined(of, length)), [count, length]);
+      const potentials = tensor(new Float32Array(this.joined(of, length)), [count, length]);
       const each = mul(reshape(dy, [count, 1]), potentials);
       const shared = shape.length < batchShape.length + 1;
       return reshape(shared ? sum(each, 0) : each, shape);

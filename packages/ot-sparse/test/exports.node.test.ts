@@ -1,0 +1,52 @@
+import { expect, it } from 'vitest';
+import * as api from '../src/index.js';
+
+it('exports exactly these values', () => {
+  expect(Object.keys(api).sort()).toMatchInlineSnapshot(`
+    [
+      "PointCloudResult",
+      "PointResult",
+      "Routing",
+      "TransportResult",
+      "assignment",
+      "assignmentAsync",
+      "auxiliaryLosses",
+      "barycenter",
+      "barycenterAsync",
+      "barycentricMap",
+      "cosineCost",
+      "euclideanCost",
+      "exactTransport",
+      "exactTransportAsync",
+      "expertCapacity",
+      "mixtureOfExperts",
+      "pairwiseCost",
+      "projectSimplex",
+      "projectSparseSimplex",
+      "quadraticTransport",
+      "quadraticTransportAsync",
+      "roundPlan",
+      "routeTokens",
+      "routeTokensAsync",
+      "sinkhorn",
+      "sinkhornAsync",
+      "sinkhornDivergence",
+      "sinkhornDivergenceAsync",
+      "sinkhornPointCloud",
+      "sinkhornPointCloudAsync",
+      "sparseTransport",
+      "sparseTransportAsync",
+      "squaredEuclideanCost",
+      "toSparse",
+      "toSparseAsync",
+      "transportObjectives",
+      "transportObjectivesAsync",
+      "wasserstein1",
+      "wasserstein1Async",
+      "wasserstein1d",
+      "wasserstein1dAsync",
+      "wasserstein2",
+      "wasserstein2Async",
+    ]
+  `);
+});
