@@ -2,6 +2,7 @@ import { checkNumber, checkOneOf, checkOptions, checkTensor } from '@orth/backen
 import {
   abs,
   add,
+  clipByValue,
   customGrad,
   gather,
   matMul,
@@ -9,7 +10,6 @@ import {
   reshape,
   type Scalar,
   scalar,
-  sign,
   square,
   sum,
   type Tensor,
@@ -35,17 +35,34 @@ export interface PegoPenalty {
   readonly diversify: Scalar;
 }
 
-/** Sum of absolute values whose gradient is 0 at 0. At the start all of B is 0, and with it every entry. */
-function sumOfAbs(x: Tensor): Tensor {
-  const op = customGrad((input, save) => {
-    (save as (tensors: Tensor[]) => void)([input as Tensor]);
+/** A number whose product with anything normal is beyond ±1, and with 0 is 0. */
+const HUGE = 1e38;
+
+/**
+ * `Σ |X Y|` over a batch of products, with the gradient of `|0|` taken as 0: at the start all of B is 0, and with it every
+ * entry. The sign is found by clipping, and only small factors are transposed and scaled, since these are what is slow on
+ * wasm where `out × out` entries are concerned.
+ */
+function sumOfAbs(X: Tensor, Y: Tensor): Tensor {
+  const op = customGrad((left, right, save) => {
+    const product = matMul(left as Tensor, right as Tensor);
+    (save as (tensors: Tensor[]) => void)([left as Tensor, right as Tensor, product]);
     return {
-      value: sum(abs(input as Tensor)),
-      gradFunc: (dy: Tensor, saved: Tensor[]) => mul(dy, sign(saved[0]!)),
+      value: sum(abs(product)),
+      gradFunc: (dy: Tensor, saved: Tensor[]) => {
+        const [x, y, p] = saved as [Tensor, Tensor, Tensor];
+        const sign = clipByValue(mul(p, HUGE), -1, 1);
+        return [
+          mul(matMul(sign, y, false, true), dy),
+          mul(matMul(transpose(x, [0, 2, 1]), sign), dy),
+        ];
+      },
     };
   });
-  return op(x);
+  return op(X, Y);
 }
+
+const sumOfSquares = (X: Tensor, Y: Tensor): Tensor => sum(square(matMul(X, Y)));
 
 /**
  * How far a group of low-rank updates `D_i = A_i B_i` is from reading other input directions than the pretrained weight
@@ -74,12 +91,12 @@ export function pegoPenalty(
   checkTensor('pegoPenalty', 'A', A, { shape: [null, inSize, null] });
   const [n, , r] = A.shape as [number, number, number];
   checkTensor('pegoPenalty', 'B', B, { shape: [n, r, outSize] });
-  const measure = norm === 'l1' ? sumOfAbs : (x: Tensor) => sum(square(x));
+  const measure = norm === 'l1' ? sumOfAbs : sumOfSquares;
   return tidy(() => {
     // One product for all updates: Wᵀ [A_1 … A_n].
     const flat = reshape(transpose(A, [1, 0, 2]), [inSize, n * r]);
     const read = reshape(matMul(W, flat, true, false), [outSize, n, r]);
-    const preserve = measure(matMul(transpose(read, [1, 0, 2]), B));
+    const preserve = measure(transpose(read, [1, 0, 2]), B);
     return {
       preserve: preserve as Scalar,
       diversify: (n === 1 ? scalar(0) : diversity(A, B, measure)) as Scalar,
@@ -87,7 +104,7 @@ export function pegoPenalty(
   });
 }
 
-function diversity(A: Tensor, B: Tensor, measure: (x: Tensor) => Tensor): Tensor {
+function diversity(A: Tensor, B: Tensor, measure: (X: Tensor, Y: Tensor) => Tensor): Tensor {
   const n = A.shape[0]!;
   const first: number[] = [];
   const second: number[] = [];
@@ -99,7 +116,7 @@ function diversity(A: Tensor, B: Tensor, measure: (x: Tensor) => Tensor): Tensor
   }
   const pick = (x: Tensor, indices: number[]) => gather(x, tensor1d(indices, 'int32'));
   const overlap = matMul(pick(A, first), pick(A, second), true, false);
-  return measure(matMul(pick(B, first), matMul(overlap, pick(B, second)), true, false));
+  return measure(transpose(pick(B, first), [0, 2, 1]), matMul(overlap, pick(B, second)));
 }
 
 /** Weights of the two penalties. */
