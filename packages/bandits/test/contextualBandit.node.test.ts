@@ -513,6 +513,14 @@ test('memory is flat over many decisions, some of which are never rewarded', () 
   expect(inUse() - before).toBeLessThan(500_000);
 });
 
+test('a probability that rounding left above 1 is 1', () => {
+  const rounded = Object.assign(Object.create(uniform({ dim: 1 })), {
+    distribution: () => new Float64Array([0, 1 + 2 ** -50]),
+  }) as Policy;
+  const { index, probability } = new ContextualBandit(rounded).choose({ actions: [[1], [2]] });
+  expect([index, probability]).toEqual([1, 1]);
+});
+
 test('a policy whose probabilities do not sum to 1 is found out before anything is changed', () => {
   const broken = Object.assign(Object.create(uniform({ dim: 1 })), {
     distribution: () => new Float64Array([0.2, 0.2]),

@@ -40,6 +40,13 @@ function checkMask(caller: string, mask: ArrayLike<boolean | number>, count: num
   throw new RangeError(`${caller}: mask must allow an action, got none`);
 }
 
+/** Rounding may leave a probability a little above 1, which nobody who reads the log would accept. */
+function clampToUnit(probabilities: Float64Array): void {
+  for (let a = 0; a < probabilities.length; a++) {
+    if (probabilities[a]! > 1) probabilities[a] = 1;
+  }
+}
+
 /** First action whose cumulative probability is above `u`; rounding leaves the last possible one. */
 function sample(caller: string, probabilities: Float64Array, u: number): number {
   let sum = 0;
@@ -147,6 +154,7 @@ export class BanditCore {
     const word = random.integer(0, 0xffffffff).toString(16).padStart(8, '0');
     const probabilities = this.policy.distribution(round, random);
     const index = sample(caller, probabilities, u);
+    clampToUnit(probabilities);
     if (ownId !== undefined) return { id: ownId, index, probabilities };
     let id = `${this.counters.decisions.toString(36)}-${word}`;
     while (this.store.knows(id)) id += '-';
