@@ -166,7 +166,8 @@ export const floorRow =
       if (k === 0 || excess[k]! > candidate) lower = candidate;
     }
     for (let a = 0; a < n; a++) {
-      x[at + a] = open.has(a) ? floor + Math.max(0, x[at + a]! - floor - lower) : 0;
+      const p = floor + Math.max(0, x[at + a]! - floor - lower);
+      x[at + a] = open.has(a) ? Math.min(1, p) : 0;
     }
   };
 

@@ -35,7 +35,7 @@ import {
   projectToBall,
 } from './perturbation.js';
 import { slopeAt } from './regressionLoss.js';
-import { SgdSteps } from './sgd.js';
+import { parametersAreFinite, SgdSteps } from './sgd.js';
 
 /** Options of online neural regression. */
 export interface NeuralRegressionOptions extends NetworkShapeOptions, TrainingOptions {
@@ -172,11 +172,11 @@ export class NeuralOracle implements Oracle {
     const { start } = net;
     const { perturbation, perturbationScale, radius, outputRadius, training } = this.settings;
     const { learningRate } = training;
+    net.snapshot();
     if (perturbation === 'sampled') {
       const gradient = new Float64Array(net.parameterCount);
       const factor = perturbationFactor(perturbationScale, this.width);
       perturbedGradient(net, start, this.signs, factor, { x, at: 0, block, y, loss }, gradient);
-      if (!gradient.every(Number.isFinite)) this.refuse();
       for (let i = 0; i < gradient.length; i++)
         net.theta[i]! -= learningRate * weight * gradient[i]!;
     } else {
@@ -184,9 +184,13 @@ export class NeuralOracle implements Oracle {
         perturbation === 'expected' ? weight * expectedPull(perturbationScale, this.width) : 0;
       const steps = new SgdSteps(net, learningRate, pull, 'start');
       const f = steps.forward(x, 0, block);
-      if (!Number.isFinite(f)) this.refuse();
       steps.apply(block, weight * slopeAt(loss, y, f));
       steps.settle();
+    }
+    // A prediction that is not finite can still leave finite parameters behind dead units.
+    if (!parametersAreFinite(net) || !Number.isFinite(net.forward(x, 0, block))) {
+      net.rollback();
+      this.refuse();
     }
     projectToBall(net, start, radius, outputRadius);
     this.drawPerturbation();

@@ -66,8 +66,9 @@ class Bag extends BasePolicy {
       for (let a = 0; a < K; a++) {
         if (open.has(a) && (best < 0 || this.losses[a]! < this.losses[best]!)) best = a;
       }
-      out[best]! += 1 / oracles.length;
+      out[best]!++;
     }
+    for (let a = 0; a < K; a++) out[a]! /= oracles.length;
     if (this.minProbability > 0) floorRow(this.minProbability)(out, 0, K, open);
   }
 

@@ -90,8 +90,10 @@ export class LinTS extends BasePolicy {
         best = a;
         most = score;
       });
-      out[best]! += 1 / draws;
+      out[best]!++;
     }
+    // Counts first: sums of 1/draws could pass 1.
+    for (let a = 0; a < K; a++) out[a]! /= draws;
   }
 
   protected expect(K: number, out: Float64Array): void {

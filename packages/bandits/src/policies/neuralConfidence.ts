@@ -143,7 +143,8 @@ export class NeuralConfidence extends BasePolicy {
       return;
     }
     out.fill(0);
-    for (let n = 0; n < draws; n++) out[pick()]! += 1 / draws;
+    for (let n = 0; n < draws; n++) out[pick()]!++;
+    for (let a = 0; a < K; a++) out[a]! /= draws;
   }
 
   protected expect(K: number, out: Float64Array): void {
