@@ -9,8 +9,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { playwright } from '@vitest/browser-playwright';
 import type { UserWorkspaceConfig } from 'vitest/config';
-import { EMULATOR_MISSING } from '../../../packages/backend-cuda/test/emulator/emulator.js';
-import { hasGpu } from '../../../packages/backend-cuda/test/emulator/gpu.js';
+import { CUDA_MISSING, nvidiaGpu } from './cudaDevice.js';
 import { type ChromiumLaunch, chromium } from './softwareGpu.js';
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -66,11 +65,11 @@ function nodeProject(name: string, include: string[], backend?: string): UserWor
  * slow: the packages whose operations CUDA has kernels of its own for. Without a compiler for that, a skipped test.
  */
 function cudaProject(): UserWorkspaceConfig {
-  if (!hasGpu() && EMULATOR_MISSING !== undefined) {
-    return nodeProject('cuda', ['packages/backend-cuda/test/emulator/missing.ts']);
+  if (CUDA_MISSING !== undefined) {
+    return nodeProject('cuda', ['tooling/harness/src/cudaMissing.ts']);
   }
   const emulated = ['packages/{backend,newton-schulz,muon}/test/{conformance,fixtures}.test.ts'];
-  return nodeProject('cuda', [...(hasGpu() ? everyBackend : emulated), ...cuda], 'cuda');
+  return nodeProject('cuda', [...(nvidiaGpu ? everyBackend : emulated), ...cuda], 'cuda');
 }
 
 /** WebGPU in Node: one process for all files, since pipelines compile slowly and a process may start Dawn once. */
