@@ -101,6 +101,20 @@ export function addScaled(
   for (let j = 0; j < n; j++) out[outAt + j] = out[outAt + j]! + factor * x[xAt + j]!;
 }
 
+/** Scalar product of n entries from `aAt` and `bAt`. */
+export function dot(n: number, a: Float64Array, aAt: number, b: Float64Array, bAt: number): number {
+  let sum = 0;
+  for (let j = 0; j < n; j++) sum += a[aAt + j]! * b[bAt + j]!;
+  return sum;
+}
+
+/** Sum of `count` entries. */
+export function total(a: Float64Array, from: number, count: number): number {
+  let sum = 0;
+  for (let t = from; t < from + count; t++) sum += a[t]!;
+  return sum;
+}
+
 /** Sum of squares, in order. */
 export function sumOfSquares(A: Float64Array): number {
   let sum = 0;

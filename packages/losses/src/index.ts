@@ -103,6 +103,13 @@ export { type RelativeLossOptions, relativeLossObjective } from './relativeLossO
 export type { RetrievalOptions } from './retrievalScores.js';
 export { type RhoMarginOptions, rhoMarginLoss } from './rhoMarginLoss.js';
 export {
+  type SharpnessGradients,
+  type SharpnessOptions,
+  type SurrogateVariables,
+  sharpnessGradients,
+  surrogateSharpness,
+} from './sharpnessGradients.js';
+export {
   type SmoothAdversarialOptions,
   type SmoothAdversarialParameters,
   smoothAdversarialLoss,
@@ -115,17 +122,17 @@ export {
   type SphericalTerms,
   sphericalLoss,
 } from './sphericalLoss.js';
-export {
-  type SphericalFactors,
-  type SphericalLossCallOptions,
-  SphericalOutputLayer,
-  type SphericalOutputLayerStats,
-  type SphericalReduction,
-  type SphericalStep,
-  type SphericalStepOptions,
-} from './sphericalOutputLayer.js';
+export { SphericalOutputLayer } from './sphericalOutputLayer.js';
 export type { SphericalOutputLayerOptions } from './sphericalOutputLayerOptions.js';
 export type { SphericalOutputLayerState } from './sphericalOutputLayerState.js';
+export type {
+  SphericalFactors,
+  SphericalLossCallOptions,
+  SphericalOutputLayerStats,
+  SphericalReduction,
+  SphericalStep,
+  SphericalStepOptions,
+} from './sphericalStep.js';
 export {
   fitSurrogate,
   gaussianNegativeLogLikelihood,
@@ -134,14 +141,9 @@ export {
   softClamp,
 } from './surrogate.js';
 export {
-  type SharpnessGradients,
-  type SharpnessOptions,
   type SharpnessStep,
   SurrogateGradientNorm,
   type SurrogateGradientNormOptions,
-  type SurrogateVariables,
-  sharpnessGradients,
-  surrogateSharpness,
 } from './surrogateGradientNorm.js';
 export {
   type SphericalSoftmaxOptions,

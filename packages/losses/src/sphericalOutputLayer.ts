@@ -1,11 +1,4 @@
-import {
-  checkInteger,
-  checkNumber,
-  checkOneOf,
-  checkOptions,
-  checkTensor,
-  NonFiniteError,
-} from '@orth/backend';
+import { checkInteger, checkNumber, checkTensor } from '@orth/backend';
 import {
   customGrad,
   type Scalar,
@@ -17,14 +10,17 @@ import {
   tensor1d,
   tensor2d,
 } from '@tensorflow/tfjs-core';
-import {
-  type FactoredBatch,
-  type FactoredForward,
-  factoredForward,
-  factoredUpdate,
-} from './factoredStep.js';
+import { type FactoredBatch, type FactoredForward, factoredForward } from './factoredForward.js';
+import { factoredUpdate } from './factoredUpdate.js';
 import type { FactoredWeights } from './factoredWeights.js';
-import type { Reduction } from './reduction.js';
+import {
+  augment,
+  checkBatch,
+  checkWidth,
+  hostBatch,
+  LOSS_OPTIONS,
+  STEP_OPTIONS,
+} from './sphericalBatch.js';
 import type { SphericalLoss } from './sphericalLoss.js';
 import {
   createWeights,
@@ -38,71 +34,13 @@ import {
   writeState,
 } from './sphericalOutputLayerState.js';
 import { greatest, scoreClasses } from './sphericalScores.js';
-
-/** How a batch's losses become one: those of {@link Reduction} that give one number. */
-export type SphericalReduction = Exclude<Reduction, 'none'>;
-
-/** Options of a loss of {@link SphericalOutputLayer}. */
-export interface SphericalLossCallOptions {
-  /** How losses of examples become the loss, see `Reduction`. Default `'mean'` */
-  readonly reduction?: SphericalReduction;
-  /** A weight >= 0 for each example, float32, shape `[…]` of `hidden` without its last axis. Default: 1 each */
-  readonly weights?: Tensor;
-}
-
-/** Options of a step of {@link SphericalOutputLayer}. */
-export interface SphericalStepOptions extends SphericalLossCallOptions {
-  /** η >= 0, per step. At 0 losses and gradients come out and nothing changes. */
-  readonly learningRate: number;
-}
-
-/** What a step gives. Arrays are row-major, one number an example or, for targets, a label. */
-export interface SphericalStep {
-  /** The reduced loss, in nats for the softmaxes, before the step. */
-  readonly loss: number;
-  /** Gradient of `loss` with respect to `hidden`, of its shape, float32; the caller disposes it. */
-  readonly hiddenGradient: Tensor;
-  /** Loss of each example. */
-  readonly losses: Float64Array;
-  /** Logits of the labels. */
-  readonly targetLogits: Float64Array;
-  /** Σ o² over all classes, for each example. */
-  readonly squares: Float64Array;
-  /** Σ o over all classes, for each example. */
-  readonly sums: Float64Array;
-}
-
-/** Where a layer's stability stands. */
-export interface SphericalOutputLayerStats {
-  /** `‖U‖ ‖U⁻¹‖ / d`, 1 just after a renormalisation. */
-  readonly condition: number;
-  /** Renormalisations since the layer was made or loaded. */
-  readonly renormalizations: number;
-  /** Of these, how many some rows still have to pass. */
-  readonly pendingMaps: number;
-  /** Memory held, in bytes. */
-  readonly bytes: number;
-}
-
-/** The factors of `W = V U + 1ωᵀ`, row-major copies; see {@link SphericalOutputLayer.factors}. */
-export interface SphericalFactors {
-  /** `[D, d]` */
-  readonly V: Float32Array;
-  /** `[d, d]` */
-  readonly U: Float64Array;
-  /** U⁻ᵀ, `[d, d]` */
-  readonly inverse: Float64Array;
-  /** `[d]` */
-  readonly omega: Float64Array;
-  /** WᵀW, `[d, d]` */
-  readonly Q: Float64Array;
-  /** Wᵀ1, `[d]` */
-  readonly columnSums: Float64Array;
-}
-
-const STEP_OPTIONS = ['learningRate', 'reduction', 'weights'];
-const LOSS_OPTIONS = ['reduction', 'weights'];
-const REDUCTIONS: readonly SphericalReduction[] = ['mean', 'sum', 'sumByNonzeroWeights'];
+import type {
+  SphericalFactors,
+  SphericalLossCallOptions,
+  SphericalOutputLayerStats,
+  SphericalStep,
+  SphericalStepOptions,
+} from './sphericalStep.js';
 
 /**
  * An output layer of D classes, logits `o = W h (+ bias)`, whose loss, gradient with respect to `h` **and update of W**
@@ -159,9 +97,10 @@ export class SphericalOutputLayer {
    *   dtype; NonFiniteError if `hidden` is not finite or the step would make weights infinite. Nothing is changed then
    */
   trainStep(hidden: Tensor, labels: Tensor, options: SphericalStepOptions): SphericalStep {
-    const m = this.check('trainStep', hidden, labels, options, STEP_OPTIONS);
+    this.alive('trainStep');
+    const m = checkBatch('trainStep', this, hidden, labels, options, STEP_OPTIONS);
     const { learningRate, weights } = options;
-    const batch = this.batch('trainStep', m, hidden.dataSync(), labels.dataSync(), {
+    const batch = hostBatch('trainStep', this, m, hidden.dataSync(), labels.dataSync(), {
       ...options,
       weights: weights?.dataSync(),
     });
@@ -177,11 +116,12 @@ export class SphericalOutputLayer {
     labels: Tensor,
     options: SphericalStepOptions,
   ): Promise<SphericalStep> {
-    const m = this.check('trainStepAsync', hidden, labels, options, STEP_OPTIONS);
+    this.alive('trainStepAsync');
+    const m = checkBatch('trainStepAsync', this, hidden, labels, options, STEP_OPTIONS);
     const { shape } = hidden;
     const { learningRate, weights } = options;
     const [h, y, w] = await Promise.all([hidden.data(), labels.data(), weights?.data()]);
-    const batch = this.batch('trainStepAsync', m, h, y, { ...options, weights: w });
+    const batch = hostBatch('trainStepAsync', this, m, h, y, { ...options, weights: w });
     return this.step(shape, batch, learningRate);
   }
 
@@ -191,7 +131,8 @@ export class SphericalOutputLayer {
    * @throws as {@link trainStep}
    */
   lossOf(hidden: Tensor, labels: Tensor, options: SphericalLossCallOptions = {}): Scalar {
-    const m = this.check('lossOf', hidden, labels, options, LOSS_OPTIONS);
+    this.alive('lossOf');
+    const m = checkBatch('lossOf', this, hidden, labels, options, LOSS_OPTIONS);
     return this.differentiable('lossOf', m, hidden, labels, options, 0);
   }
 
@@ -202,7 +143,8 @@ export class SphericalOutputLayer {
    * @throws as {@link trainStep}
    */
   trainingLoss(hidden: Tensor, labels: Tensor, options: SphericalStepOptions): Scalar {
-    const m = this.check('trainingLoss', hidden, labels, options, STEP_OPTIONS);
+    this.alive('trainingLoss');
+    const m = checkBatch('trainingLoss', this, hidden, labels, options, STEP_OPTIONS);
     return this.differentiable('trainingLoss', m, hidden, labels, options, options.learningRate);
   }
 
@@ -217,11 +159,11 @@ export class SphericalOutputLayer {
   async topK(hidden: Tensor, k: number): Promise<{ indices: Tensor; logits: Tensor }> {
     const weights = this.alive('topK');
     checkTensor('topK', 'hidden', hidden, { minRank: 1 });
-    this.checkWidth('topK', hidden);
+    checkWidth('topK', this, hidden);
     checkInteger('topK', 'k', k, { min: 1, max: this.classes });
     const shape = [...hidden.shape.slice(0, -1), k];
     const m = hidden.size / this.inputSize;
-    const h = this.augment('topK', m, await hidden.data());
+    const h = augment('topK', this, m, await hidden.data());
     const indices = new Int32Array(m * k);
     const best = new Float32Array(m * k);
     scoreClasses(weights, m, h, undefined, (query, logits) => {
@@ -241,14 +183,14 @@ export class SphericalOutputLayer {
   async logits(hidden: Tensor, classes?: readonly number[]): Promise<Tensor> {
     const weights = this.alive('logits');
     checkTensor('logits', 'hidden', hidden, { minRank: 1 });
-    this.checkWidth('logits', hidden);
+    checkWidth('logits', this, hidden);
     for (const c of classes ?? []) {
       checkInteger('logits', 'classes', c, { min: 0, max: this.classes - 1 });
     }
     const n = classes ? classes.length : this.classes;
     const shape = [...hidden.shape.slice(0, -1), n];
     const m = hidden.size / this.inputSize;
-    const h = this.augment('logits', m, await hidden.data());
+    const h = augment('logits', this, m, await hidden.data());
     const out = new Float32Array(m * n);
     scoreClasses(weights, m, h, classes, (query, logits) => out.set(logits, query * n));
     return tensor(out, shape, 'float32');
@@ -365,90 +307,6 @@ export class SphericalOutputLayer {
     throw new Error(`${caller}: the layer must not be disposed`);
   }
 
-  private checkWidth(caller: string, hidden: Tensor): void {
-    if (hidden.shape.at(-1) === this.inputSize) return;
-    throw new RangeError(
-      `${caller}: hidden must have shape […, ${this.inputSize}], got shape [${hidden.shape}]`,
-    );
-  }
-
-  /** Checks everything but values; returns the number of examples. */
-  private check(
-    caller: string,
-    hidden: Tensor,
-    labels: Tensor,
-    options: SphericalLossCallOptions & { learningRate?: number },
-    known: readonly string[],
-  ): number {
-    this.alive(caller);
-    checkTensor(caller, 'hidden', hidden, { minRank: 2 });
-    this.checkWidth(caller, hidden);
-    checkTensor(caller, 'labels', labels, { dtype: ['int32', 'float32'] });
-    const batch = hidden.shape.slice(0, -1);
-    const labelBatch = labels.shape.slice(0, batch.length);
-    if (`${labelBatch}` !== `${batch}` || labels.rank > hidden.rank) {
-      throw new RangeError(
-        `${caller}: labels must have shape [${batch}] or [${batch},K], got shape [${labels.shape}]`,
-      );
-    }
-    checkOptions(caller, options, known);
-    if (known.includes('learningRate')) {
-      checkNumber(caller, 'learningRate', options.learningRate, { min: 0 });
-    }
-    const { reduction = 'mean', weights } = options;
-    checkOneOf(caller, 'reduction', reduction, REDUCTIONS);
-    if (weights !== undefined) checkTensor(caller, 'weights', weights, { shape: batch });
-    return hidden.size / this.inputSize;
-  }
-
-  /** Hidden vectors in float64, with the constant of the bias. */
-  private augment(caller: string, m: number, hidden: ArrayLike<number>): Float64Array {
-    const { inputSize } = this;
-    const d = inputSize + Number(this.useBias);
-    const out = new Float64Array(m * d).fill(1);
-    for (let i = 0; i < m; i++) {
-      for (let j = 0; j < inputSize; j++) {
-        const value = hidden[i * inputSize + j]!;
-        if (!Number.isFinite(value)) {
-          throw new NonFiniteError(`${caller}: hidden must be finite, got ${value} in row ${i}`);
-        }
-        out[i * d + j] = value;
-      }
-    }
-    return out;
-  }
-
-  private batch(
-    caller: string,
-    m: number,
-    hidden: ArrayLike<number>,
-    labels: ArrayLike<number>,
-    options: {
-      readonly weights?: ArrayLike<number> | undefined;
-      readonly reduction?: SphericalReduction;
-    },
-  ): FactoredBatch {
-    for (let t = 0; t < labels.length; t++) {
-      checkInteger(caller, 'labels', labels[t], { min: 0, max: this.classes - 1 });
-    }
-    const { weights, reduction = 'mean' } = options;
-    let [sum, nonzero] = [0, 0];
-    for (let i = 0; i < m; i++) {
-      const w = weights ? weights[i]! : 1;
-      checkNumber(caller, 'weights', w, { min: 0 });
-      sum += w;
-      nonzero += Number(w > 0);
-    }
-    const divisor = { mean: sum, sum: 1, sumByNonzeroWeights: nonzero }[reduction] || 1;
-    return {
-      m,
-      K: labels.length / m,
-      hidden: this.augment(caller, m, hidden),
-      labels,
-      weights: Float64Array.from({ length: m }, (_, i) => (weights ? weights[i]! : 1) / divisor),
-    };
-  }
-
   private step(shape: number[], batch: FactoredBatch, learningRate: number): SphericalStep {
     const weights = this.alive('trainStep');
     const forward = factoredForward(weights, this.loss, batch);
@@ -482,7 +340,10 @@ export class SphericalOutputLayer {
     const y = labels.dataSync();
     const w = options.weights?.dataSync();
     const op = customGrad((h) => {
-      const batch = this.batch(caller, m, (h as Tensor).dataSync(), y, { ...options, weights: w });
+      const batch = hostBatch(caller, this, m, (h as Tensor).dataSync(), y, {
+        ...options,
+        weights: w,
+      });
       let forward = factoredForward(this.alive(caller), this.loss, batch);
       let madeAt = this.changes;
       const gradFunc = (dy: Tensor) => {

@@ -1,7 +1,8 @@
 import { seededRandom } from '@orth/backend';
 import { expectTensorClose } from '@orth/testing';
 import { describe, expect, it } from 'vitest';
-import { factoredForward, factoredUpdate } from '../src/factoredStep.js';
+import { factoredForward } from '../src/factoredForward.js';
+import { factoredUpdate } from '../src/factoredUpdate.js';
 import { FactoredWeights } from '../src/factoredWeights.js';
 import { multiply } from '../src/hostProduct.js';
 import { type SphericalLossName, sphericalLoss } from '../src/sphericalLoss.js';
