@@ -13,8 +13,12 @@ const packages = join(dirname(fileURLToPath(import.meta.url)), '../../../package
 /** The import that a README's first example makes, where a package has more than one thing to import. */
 const ONE_IMPORT: Record<string, string> = {
   backend: 'useBackend',
+  bandits: 'ContextualBandit',
+  'lora-group': 'adapt',
+  losses: 'compSumLoss',
   muon: 'Muon',
   'newton-schulz': 'orthogonalize',
+  'ot-sparse': 'sparseTransport',
 };
 
 async function kilobytes(name: string, imported: string): Promise<string> {
