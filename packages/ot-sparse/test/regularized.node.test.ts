@@ -2,6 +2,8 @@
 import { seededRandom } from '@orth/backend';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { compact } from '../src/compactProblem.js';
+import { DualObjective } from '../src/dualObjective.js';
 import { type RegularizedSettings, solveRegularized } from '../src/regularizedSolver.js';
 import type { TransportProblem } from '../src/transportArguments.js';
 import {
@@ -279,6 +281,24 @@ describe('quadratic transport', () => {
     expect(maxAbs(planOf(problem, semi), planOf(problem, dual))).toBeLessThan(1e-8);
     const adam = solve(problem, { solver: 'adam', maxIterations: 3000, learningRate: 3e-3 });
     expect(adam.objective).toBeCloseTo(semi.objective, 5);
+  });
+
+  it('has a dual whose gradient is Lipschitz with (m + n)/γ: ascent by γ/(m + n) never raises it', () => {
+    const problem = randomProblem(6, 8, 5);
+    const gamma = 0.7;
+    const objective = new DualObjective(compact(problem), gamma, 8, true);
+    const x = new Float64Array(13);
+    const gradient = new Float64Array(13);
+    const norms: number[] = [];
+    for (let step = 0; step < 3000; step++) {
+      objective.evaluate(x, gradient);
+      norms.push(Math.hypot(...gradient));
+      for (let i = 0; i < 13; i++) x[i]! -= (gamma / 13) * gradient[i]!;
+    }
+    for (let t = 1; t < norms.length; t++) {
+      expect(norms[t]).toBeLessThanOrEqual(norms[t - 1]! + 1e-14);
+    }
+    expect(norms.at(-1)).toBeLessThan(1e-6);
   });
 
   it('does not depend on units with relativeGamma', () => {
