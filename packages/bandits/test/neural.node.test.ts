@@ -126,11 +126,14 @@ describe('kernels', () => {
             for (let j = 0; j < n; j++) d!.view[j]! **= 2;
             for (let i = 0; i < m; i++) x!.view[i]! **= 2;
             kernels.raise(u!.at, v!.at, x!.at, m, n, d!.at);
+            a!.view[0]! *= 1e-21;
+            kernels.flush(a!.at, m * n);
+            expect(a!.view[0] === 0).toBe(m * n >= 4);
             const finite = kernels.isFinite(w!.at, m * n);
             w!.view[m * n - 1] = Number.NaN;
             expect(kernels.isFinite(w!.at, m * n)).toBe(false);
             w!.view[m * n - 1] = 0;
-            return [w!, u!, v!, y!, z!].flatMap(({ view }) => [...view]).concat(Number(finite));
+            return [w!, a!, u!, v!, y!, z!].flatMap(({ view }) => [...view]).concat(Number(finite));
           });
           expect(distance(results[0]!, results[1]!)).toBeLessThan(1e-5);
         },

@@ -20,13 +20,12 @@ export interface RidgeOptions {
  * `A ← ρA + w x xᵀ + (1 − ρ)λI` (Russac et al. 2019, arXiv:1909.09146), which costs O(dim³).
  */
 export class RidgeModel {
-  /** A, `[dim, dim]`. */
-  readonly A: Float64Array;
-  /** A⁻¹, `[dim, dim]`. */
-  readonly inverse: Float64Array;
   readonly b: Float64Array;
   /** A⁻¹ b. */
   readonly theta: Float64Array;
+  /** Symmetric matrices `[dim, dim]`, of which the lower triangle is kept. */
+  private readonly lowerA: Float64Array;
+  private readonly lowerInverse: Float64Array;
   private sinceRefactor = 0;
   private readonly v: Float64Array;
 
@@ -34,94 +33,97 @@ export class RidgeModel {
     readonly dim: number,
     private readonly options: RidgeOptions,
   ) {
-    this.A = new Float64Array(dim * dim);
-    this.inverse = new Float64Array(dim * dim);
+    this.lowerA = new Float64Array(dim * dim);
+    this.lowerInverse = new Float64Array(dim * dim);
     this.b = new Float64Array(dim);
     this.theta = new Float64Array(dim);
     this.v = new Float64Array(dim);
     for (let i = 0; i < dim * dim; i += dim + 1) {
-      this.A[i] = options.lambda;
-      this.inverse[i] = 1 / options.lambda;
+      this.lowerA[i] = options.lambda;
+      this.lowerInverse[i] = 1 / options.lambda;
     }
+  }
+
+  /** A, a copy, `[dim, dim]`. */
+  get A(): Float64Array {
+    return mirrored(this.lowerA, this.dim);
+  }
+
+  /** A⁻¹, a copy, `[dim, dim]`. */
+  get inverse(): Float64Array {
+    return mirrored(this.lowerInverse, this.dim);
   }
 
   /** `xᵀθ` of the row at `at`. */
   mean(x: Float64Array, at: number): number {
-    const { theta, dim } = this;
-    let sum = 0;
-    for (let i = 0; i < dim; i++) sum += x[at + i]! * theta[i]!;
-    return sum;
+    return dot(this.theta, 0, x, at, this.dim);
   }
 
   /** `xᵀA⁻¹x` of the row at `at`. */
   variance(x: Float64Array, at: number): number {
-    const { inverse, dim } = this;
+    const { lowerInverse, dim } = this;
     let sum = 0;
     for (let i = 0; i < dim; i++) {
       const xi = x[at + i]!;
       if (xi === 0) continue;
-      // Symmetric: half of the off-diagonal entries, twice.
-      let row = 0;
-      const start = i * dim;
-      for (let j = 0; j < i; j++) row += inverse[start + j]! * x[at + j]!;
-      sum += xi * (2 * row + inverse[start + i]! * xi);
+      const row = i * dim;
+      sum += xi * (2 * dot(lowerInverse, row, x, at, i) + lowerInverse[row + i]! * xi);
     }
     return Math.max(0, sum);
   }
 
   /** Learns `y` at the row of `x` at `at` with weight `w` ≥ 0. */
   update(x: Float64Array, at: number, y: number, w: number): void {
-    const { A, inverse, b, theta, v, dim, options } = this;
+    const { lowerA, b, theta, v, dim, options } = this;
     const { forgetting: rho, lambda } = options;
     const refactor = rho < 1 || ++this.sinceRefactor >= REFACTOR_EVERY;
-    let s = 0;
     if (!refactor) {
-      for (let i = 0; i < dim; i++) {
-        let sum = 0;
-        for (let j = 0, k = i * dim; j < dim; j++, k++) sum += inverse[k]! * x[at + j]!;
-        v[i] = sum;
-        s += sum * x[at + i]!;
-      }
-      const scale = w / (1 + w * s);
+      const scale = w / (1 + w * this.multiply(x, at));
       const step = scale * (y - this.mean(x, at));
+      for (let i = 0; i < dim; i++) theta[i]! += step * v[i]!;
+      addOuter(this.lowerInverse, dim, v, 0, -scale);
+    }
+    if (rho < 1) {
+      for (let k = 0; k < lowerA.length; k++) lowerA[k]! *= rho;
       for (let i = 0; i < dim; i++) {
-        theta[i]! += step * v[i]!;
-        const vi = scale * v[i]!;
-        for (let j = 0, k = i * dim; j < dim; j++, k++) inverse[k]! -= vi * v[j]!;
-      }
-    }
-    for (let i = 0; i < dim; i++) {
-      const wx = w * x[at + i]!;
-      const k = i * dim;
-      if (rho < 1) {
         b[i]! *= rho;
-        for (let j = 0; j < dim; j++) A[k + j]! *= rho;
-        A[k + i]! += (1 - rho) * lambda;
+        lowerA[i * dim + i]! += (1 - rho) * lambda;
       }
-      b[i]! += y * wx;
-      for (let j = 0; j < dim; j++) A[k + j]! += wx * x[at + j]!;
     }
+    for (let i = 0; i < dim; i++) b[i]! += y * w * x[at + i]!;
+    addOuter(lowerA, dim, x, at, w);
     if (refactor) this.refactor();
+  }
+
+  /** Fills `v` with A⁻¹x; returns xᵀA⁻¹x. */
+  private multiply(x: Float64Array, at: number): number {
+    const { lowerInverse, v, dim } = this;
+    let total = 0;
+    for (let i = 0; i < dim; i++) {
+      const row = i * dim;
+      const xi = x[at + i]!;
+      v[i] = dot(lowerInverse, row, x, at, i + 1);
+      if (xi !== 0) for (let j = 0; j < i; j++) v[j]! += xi * lowerInverse[row + j]!;
+    }
+    for (let i = 0; i < dim; i++) total += v[i]! * x[at + i]!;
+    return total;
   }
 
   /** Computes A⁻¹ and θ from A and b. */
   private refactor(): void {
-    const { A, inverse, b, theta, dim } = this;
+    const { b, theta, dim } = this;
     this.sinceRefactor = 0;
-    const L = choleskyFactor(A, dim);
-    inverseFromFactor(L, dim, inverse);
-    for (let i = 0; i < dim; i++) {
-      let sum = 0;
-      for (let j = 0; j < dim; j++) sum += inverse[i * dim + j]! * b[j]!;
-      theta[i] = sum;
-    }
+    const inverse = new Float64Array(dim * dim);
+    inverseFromFactor(choleskyFactor(this.lowerA, dim), dim, inverse);
+    this.lowerInverse.set(inverse);
+    for (let i = 0; i < dim; i++) theta[i] = dot(inverse, i * dim, b, 0, dim);
   }
 
   /** State for JSON. */
   save(): { [key: string]: Json } {
     return {
-      A: encodeNumbers(this.A),
-      inverse: encodeNumbers(this.inverse),
+      A: encodeNumbers(this.lowerA),
+      inverse: encodeNumbers(this.lowerInverse),
       b: encodeNumbers(this.b),
       theta: encodeNumbers(this.theta),
       sinceRefactor: this.sinceRefactor,
@@ -131,10 +133,44 @@ export class RidgeModel {
   /** Takes over a saved state. */
   load(data: SavedData): void {
     const { dim } = this;
-    this.A.set(data.numbers('A', dim * dim));
-    this.inverse.set(data.numbers('inverse', dim * dim));
+    this.lowerA.set(data.numbers('A', dim * dim));
+    this.lowerInverse.set(data.numbers('inverse', dim * dim));
     this.b.set(data.numbers('b', dim));
     this.theta.set(data.numbers('theta', dim));
     this.sinceRefactor = data.count('sinceRefactor');
   }
+}
+
+/** Σ a[aAt + i] b[bAt + i], i < n, in four sums: one would wait for itself. */
+function dot(a: Float64Array, aAt: number, b: Float64Array, bAt: number, n: number): number {
+  let s0 = 0;
+  let s1 = 0;
+  let s2 = 0;
+  let s3 = 0;
+  let i = 0;
+  for (; i + 3 < n; i += 4) {
+    s0 += a[aAt + i]! * b[bAt + i]!;
+    s1 += a[aAt + i + 1]! * b[bAt + i + 1]!;
+    s2 += a[aAt + i + 2]! * b[bAt + i + 2]!;
+    s3 += a[aAt + i + 3]! * b[bAt + i + 3]!;
+  }
+  for (; i < n; i++) s0 += a[aAt + i]! * b[bAt + i]!;
+  return s0 + s1 + (s2 + s3);
+}
+
+/** Adds w x xᵀ to a lower triangle. */
+function addOuter(lower: Float64Array, n: number, x: Float64Array, at: number, w: number): void {
+  for (let i = 0; i < n; i++) {
+    const wx = w * x[at + i]!;
+    if (wx === 0) continue;
+    const row = i * n;
+    for (let j = 0; j <= i; j++) lower[row + j]! += wx * x[at + j]!;
+  }
+}
+
+/** The whole of a symmetric matrix. */
+function mirrored(lower: Float64Array, n: number): Float64Array {
+  const full = lower.slice();
+  for (let i = 0; i < n; i++) for (let j = 0; j < i; j++) full[j * n + i] = full[i * n + j]!;
+  return full;
 }

@@ -13,6 +13,7 @@ export class DiagonalConfidence {
   readonly U: Float32Array;
   private readonly u: Block;
   private readonly inverse: Block;
+  private readonly biasViews: readonly Float32Array[];
   private readonly squares: Block;
   private readonly columns: Block[];
   private readonly deltas: Block[];
@@ -27,6 +28,9 @@ export class DiagonalConfidence {
     this.U = this.u.view.fill(lambda);
     this.inverse = arena.take(parameterCount);
     this.inverse.view.fill(1 / lambda);
+    this.biasViews = layers.map(({ biases, outputs }) =>
+      this.inverse.view.subarray(biases, biases + outputs),
+    );
     this.squares = arena.take(Math.max(shape.dim, ...shape.hidden));
     this.columns = layers.slice(0, -1).map(({ outputs }) => arena.take(outputs));
     this.deltas = layers.map(({ outputs }) => arena.take(outputs));
@@ -48,20 +52,18 @@ export class DiagonalConfidence {
     const last = layers[hidden.length]!;
     let total = inverse.view[last.biases]!;
     const top = hidden[hidden.length - 1]!;
-    for (let i = 0; i < last.inputs; i++) {
-      total += s2 * top[i]! * top[i]! * inverse.view[last.weights + i]!;
-    }
+    total += s2 * weightedSquares(inverse.view, last.weights, top, last.inputs);
     for (let l = 0; l < hidden.length; l++) {
-      const { inputs, outputs, weights, biases } = layers[l]!;
+      const { inputs, outputs, weights } = layers[l]!;
       const input = l === 0 ? net.input : hidden[l - 1]!;
       const rows = l === 0 ? shape.dim : inputs;
       const from = l === 0 ? weights + block * shape.dim * outputs : weights;
-      for (let i = 0; i < rows; i++) squares.view[i] = s2 * input[i]! * input[i]!;
+      const { view } = squares;
+      for (let i = 0; i < rows; i++) view[i] = s2 * input[i]! * input[i]!;
       const c = columns[l]!;
-      for (let j = 0; j < outputs; j++) c.view[j] = inverse.view[biases + j]!;
+      c.view.set(this.biasViews[l]!);
       arena.kernels.addRows(inverse.at + from, squares.at, rows, outputs, c.at);
-      const delta = deltas[l]!;
-      for (let j = 0; j < outputs; j++) total += c.view[j]! * delta[j]! * delta[j]!;
+      total += weightedSquares(c.view, 0, deltas[l]!, outputs);
     }
     return total;
   }
@@ -108,4 +110,17 @@ export interface GradientFactors {
   readonly block: number;
   readonly values: readonly Float32Array[];
   readonly deltas: readonly Float32Array[];
+}
+
+/** Σ c[at + i] x[i]², in two sums. */
+function weightedSquares(c: Float32Array, at: number, x: Float32Array, n: number): number {
+  let even = 0;
+  let odd = 0;
+  let i = 0;
+  for (; i + 1 < n; i += 2) {
+    even += c[at + i]! * x[i]! * x[i]!;
+    odd += c[at + i + 1]! * x[i + 1]! * x[i + 1]!;
+  }
+  if (i < n) even += c[at + i]! * x[i]! * x[i]!;
+  return even + odd;
 }

@@ -11,9 +11,14 @@ export interface Kernels {
   descend(w: number, x: number, m: number, n: number, d: number, step: Descent): void;
   /** `U[i·n + j] += x[i] · d[j]`, `V = 1/U`. */
   raise(u: number, v: number, x: number, m: number, n: number, d: number): void;
+  /** Sets numbers below {@link SMALLEST_WEIGHT} to 0, all but a rest of n modulo 4. */
+  flush(x: number, n: number): void;
   /** Whether n numbers are finite. */
   isFinite(x: number, n: number): boolean;
 }
+
+/** Weights of dead units decay towards subnormal numbers, with which processors are a hundred times slower. */
+export const SMALLEST_WEIGHT = 1e-20;
 
 /** A step of descent with a pull. */
 export interface Descent {
@@ -64,6 +69,11 @@ export function plainKernels(heap: Float32Array): Kernels {
           heap[u + k]! += s * heap[d + j]!;
           heap[v + k] = 1 / heap[u + k]!;
         }
+      }
+    },
+    flush(x, n) {
+      for (let i = x; i < x + (n & -4); i++) {
+        if (Math.abs(heap[i]!) < SMALLEST_WEIGHT) heap[i] = 0;
       }
     },
     isFinite(x, n) {

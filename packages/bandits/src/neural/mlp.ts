@@ -58,6 +58,7 @@ export class Mlp {
   /** The input of the last {@link forward}. */
   readonly input: Float32Array;
   private readonly output: Block;
+  private readonly biasViews: readonly Float32Array[];
   private kept: Float32Array | undefined;
 
   /**
@@ -93,6 +94,9 @@ export class Mlp {
     const zero = take(1);
     this.theta = theta.view;
     this.start = start.view;
+    this.biasViews = this.layers.map(({ biases, outputs }) =>
+      this.theta.subarray(biases, biases + outputs),
+    );
     this.input = input.view;
     this.hidden = hidden.map(({ view }) => view);
     this.deltas = deltas.map(({ view }) => view);
@@ -126,7 +130,7 @@ export class Mlp {
     for (let l = 0; l < hidden.length; l++) {
       const { inputs, outputs, weights, biases } = layers[l]!;
       const z = hidden[l]!;
-      if (scale === 1) for (let j = 0; j < outputs; j++) z[j] = theta[biases + j]!;
+      if (scale === 1) z.set(this.biasViews[l]!);
       else z.fill(0);
       const from = l === 0 ? weights + block * dim * outputs : weights;
       const rows = l === 0 ? dim : inputs;
@@ -155,6 +159,11 @@ export class Mlp {
       const delta = deltas[l]!;
       if (l === hidden.length - 1) {
         const factor = shape.scale * g;
+        if (shape.activation === 'relu') {
+          const h = hidden[l]!;
+          for (let i = 0; i < inputs; i++) delta[i] = h[i]! > 0 ? factor * theta[weights + i]! : 0;
+          continue;
+        }
         for (let i = 0; i < inputs; i++) delta[i] = factor * theta[weights + i]!;
       } else {
         const from = offsets.theta + weights;

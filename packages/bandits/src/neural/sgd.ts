@@ -98,9 +98,8 @@ export class SgdSteps {
       if (this.done[row] !== this.step) this.catchUp(row);
     }
     if (this.keep === 1 || this.toStart) return;
-    // Weights of dead units decay to subnormal numbers, with which processors are a hundred times slower.
-    const { theta } = this.net;
-    for (let k = 0; k < theta.length; k++) if (Math.abs(theta[k]!) < 1e-20) theta[k] = 0;
+    const { arena, offsets, parameterCount } = this.net;
+    arena.kernels.flush(offsets.theta, parameterCount);
   }
 
   private catchUp(row: number): void {

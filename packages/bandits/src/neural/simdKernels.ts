@@ -1,11 +1,13 @@
 /** The loops of a network in WebAssembly SIMD, four float32 at a time: {@link Kernels} over the memory of an arena. */
-import type { Kernels } from './kernels.js';
+import { type Kernels, SMALLEST_WEIGHT } from './kernels.js';
 import {
   type Arithmetic,
   advance,
   and,
   anyBit,
   type Code,
+  float,
+  flushBelow,
   four,
   get,
   ifElse,
@@ -282,6 +284,28 @@ function finite(): WasmFunction {
   };
 }
 
+/** x = 0 where |x| < 1e-20, in fours; a rest of less than four stays. */
+function flush(): WasmFunction {
+  const { $, at } = names('x', 'n', 'x4', 'bound');
+  return {
+    name: 'flush',
+    parameters: [i32, i32],
+    results: [],
+    locals: [i32, v128],
+    body: [
+      ...addresses(at, 'x'),
+      set(at('x4'), plus($('x'), shift(and($('n'), int(-4)), 2))),
+      set(at('bound'), splat(float(SMALLEST_WEIGHT))),
+      whileBelow(
+        $('x'),
+        $('x4'),
+        four.store($('x'), flushBelow(load128($('x')), $('bound'))),
+        advance(at('x'), int(16)),
+      ),
+    ].flat(),
+  };
+}
+
 let compiled: WebAssembly.Module | null | undefined;
 
 /** The module; undefined where WebAssembly or its SIMD is missing or forbidden. */
@@ -296,6 +320,7 @@ function simdModule(): WebAssembly.Module | undefined {
           descend('descendToZero', 'zero'),
           descend('descendToAnchor', 'anchor'),
           raise(),
+          flush(),
           finite(),
         ]),
       );
@@ -312,7 +337,7 @@ export function simdKernels(bytes: number): { buffer: ArrayBuffer; kernels: Kern
   if (!module) return undefined;
   const memory = new WebAssembly.Memory({ initial: Math.ceil(bytes / 65536) });
   const { exports } = new WebAssembly.Instance(module, { env: { memory } });
-  const { addRows, dotRows, descend, descendToZero, descendToAnchor, raise, zeroIfFinite } =
+  const { addRows, dotRows, descend, descendToZero, descendToAnchor, raise, flush, zeroIfFinite } =
     exports as unknown as Record<string, (...numbers: number[]) => number>;
   return {
     buffer: memory.buffer,
@@ -324,6 +349,7 @@ export function simdKernels(bytes: number): { buffer: ArrayBuffer; kernels: Kern
         step!(w, x, m, n, d, rate, keep, skip ? 1 : 0, Math.max(anchor, 0));
       },
       raise: raise as Kernels['raise'],
+      flush: flush as Kernels['flush'],
       isFinite: (x, n) => zeroIfFinite!(x, n) === 0,
     },
   };

@@ -64,6 +64,12 @@ export const load128 = (address: Code, offset = 0): Code =>
 export const store128 = (address: Code, value: Code, offset = 0): Code =>
   chain(address, value, simd(0x0b, 2, ...unsigned(offset)));
 
+/** A float32 constant. */
+export const float = (value: number): Code => [
+  0x43,
+  ...new Uint8Array(new Float32Array([value]).buffer),
+];
+
 /** Arithmetic of one float32, or of four. */
 export interface Arithmetic {
   add(a: Code, b: Code): Code;
@@ -80,7 +86,7 @@ export const single: Arithmetic = {
   sub: (a, b) => chain(a, b, [0x93]),
   mul: (a, b) => chain(a, b, [0x94]),
   div: (a, b) => chain(a, b, [0x95]),
-  one: [0x43, 0, 0, 0x80, 0x3f],
+  one: float(1),
   load: load32,
   store: store32,
 };
@@ -89,7 +95,7 @@ export const four: Arithmetic = {
   sub: (a, b) => chain(a, b, simd(0xe5)),
   mul: (a, b) => chain(a, b, simd(0xe6)),
   div: (a, b) => chain(a, b, simd(0xe7)),
-  one: chain([0x43, 0, 0, 0x80, 0x3f], simd(0x13)),
+  one: chain(float(1), simd(0x13)),
   load: load128,
   store: store128,
 };
@@ -98,9 +104,12 @@ export const splat = (value: Code): Code => chain(value, simd(0x13));
 /** Four zeros. */
 export const zeros: Code = simd(0x0c, ...new Array(16).fill(0));
 /** float32 zero. */
-export const zero32: Code = [0x43, 0, 0, 0, 0];
+export const zero32: Code = float(0);
 /** One of the four. */
 export const lane = (value: Code, i: number): Code => chain(value, simd(0x1f, i));
+/** The four where their magnitude is at least `bound`, else 0. */
+export const flushBelow = (value: Code, bound: Code): Code =>
+  chain(value, value, simd(0xe0), bound, simd(0x46), simd(0x4e));
 /** Whether any bit is set. */
 export const anyBit = (value: Code): Code => chain(value, simd(0x53));
 /** Whether a float32 is not 0. */
