@@ -1,5 +1,6 @@
 /** Entropic transport between two clouds on the host: value, plan and derivatives. */
-import { type CloudCostKind, type CostRows, cloudCost, DenseRows } from './cloudCost.js';
+import { type CloudCostKind, type CostRows, cloudCost } from './cloudCost.js';
+import { DenseRows } from './denseRows.js';
 import {
   forEachPlanRow,
   type StreamingSettings,

@@ -1,5 +1,6 @@
 import { checkBoolean, checkOptions } from '@orth/backend';
-import { cloudCost, DenseRows } from './cloudCost.js';
+import { cloudCost } from './cloudCost.js';
+import { DenseRows } from './denseRows.js';
 import { solveExact } from './exactSolver.js';
 import {
   checkPoints,

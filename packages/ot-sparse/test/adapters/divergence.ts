@@ -15,7 +15,7 @@ const divergence: Adapter = async ({ inputs, params, wanted }) => {
     debias,
     ...(reach !== undefined && reach !== null && { reach }),
     tolerance: 1e-9,
-    maxIterations: 20000,
+    maxIterations: 100000,
   });
   const value = result.values;
   const gradients = wanted.some((name) => name.startsWith('grad'))
