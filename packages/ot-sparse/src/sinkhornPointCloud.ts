@@ -11,6 +11,7 @@ import {
   readPointsAsync,
 } from './pointArguments.js';
 import { PointResult, type PointSolution } from './pointResult.js';
+import type { EpsilonScaling } from './sinkhorn.js';
 import type { Weights } from './transportArguments.js';
 
 /** Options of {@link sinkhornPointCloud}. */
@@ -25,14 +26,14 @@ export interface SinkhornPointCloudOptions extends Weights {
   readonly tolerance?: number;
   /** Most iterations, levels of ε included. Default 2000 */
   readonly maxIterations?: number;
-  /** Factor of ε from level to level, beginning with the largest cost; 1 begins at ε. In (0, 1]. Default 0.5 */
-  readonly epsilonScaling?: number;
+  /** One iteration at each of `start`, `start·factor`, … before those at ε; `start` is the greatest cost. Default true */
+  readonly epsilonScaling?: boolean | EpsilonScaling;
   /** Over-relaxed steps near the solution, balanced problems only. Default true */
   readonly acceleration?: boolean;
   /** Compute costs anew in each iteration, in O((m + n) d) memory. Default: above 4 million pairs */
   readonly online?: boolean;
-  /** Potentials `f`, `g` of a similar problem, as the `duals` of its result: begins there, at ε. */
-  readonly init?: { readonly f: ArrayLike<number>; readonly g: ArrayLike<number> };
+  /** Potentials of a similar problem, as the `duals` of its result: begins there, at ε. */
+  readonly init?: { readonly alpha: ArrayLike<number>; readonly beta: ArrayLike<number> };
 }
 
 const OPTIONS = [
@@ -51,10 +52,10 @@ const OPTIONS = [
 
 /** Entropic transport of one pair of clouds. */
 export interface PointCloudSolution extends PointSolution {
-  /** Potential of x: `T_ij = a_i b_j exp((f_i + g_j − C_ij)/ε)`. */
-  readonly f: Float64Array;
+  /** Potential of x: `T_ij = a_i b_j exp((alpha_i + beta_j − C_ij)/ε)`. */
+  readonly alpha: Float64Array;
   /** Potential of y. */
-  readonly g: Float64Array;
+  readonly beta: Float64Array;
   /** ⟨T, C⟩, computed when asked for by a pass over all pairs. */
   transportCost(): number;
   /** T · values for `n × width` values, row-major, and the row sums of T; a pass over all pairs. */
@@ -80,7 +81,7 @@ export class PointCloudResult extends PointResult<PointCloudSolution> {
   }
 
   /** Potentials on the host, batch after batch, in the form that the option `init` takes. */
-  get duals(): { readonly f: Float64Array; readonly g: Float64Array } {
+  get duals(): { readonly alpha: Float64Array; readonly beta: Float64Array } {
     const join = (parts: Float64Array[]) => {
       const all = new Float64Array(parts.reduce((total, part) => total + part.length, 0));
       let at = 0;
@@ -91,8 +92,8 @@ export class PointCloudResult extends PointResult<PointCloudSolution> {
       return all;
     };
     return {
-      f: join(this.solutions.map(({ f }) => f)),
-      g: join(this.solutions.map(({ g }) => g)),
+      alpha: join(this.solutions.map(({ alpha }) => alpha)),
+      beta: join(this.solutions.map(({ beta }) => beta)),
     };
   }
 
@@ -182,16 +183,23 @@ function check(
   if (maxIterations !== undefined) {
     checkInteger(caller, 'maxIterations', maxIterations, { min: 1 });
   }
-  if (epsilonScaling !== undefined) {
-    checkNumber(caller, 'epsilonScaling', epsilonScaling, { above: 0, max: 1 });
+  if (typeof epsilonScaling === 'object') {
+    checkOptions(caller, epsilonScaling, ['start', 'factor']);
+    const { start, factor } = epsilonScaling;
+    if (start !== undefined) checkNumber(caller, 'epsilonScaling.start', start, { above: 0 });
+    if (factor !== undefined) {
+      checkNumber(caller, 'epsilonScaling.factor', factor, { above: 0, below: 1 });
+    }
+  } else if (epsilonScaling !== undefined) {
+    checkBoolean(caller, 'epsilonScaling', epsilonScaling);
   }
   if (acceleration !== undefined) checkBoolean(caller, 'acceleration', acceleration);
   if (online !== undefined) checkBoolean(caller, 'online', online);
   const request = checkPoints(caller, x, y, options);
   if (init !== undefined) {
-    checkOptions(caller, init, ['f', 'g']);
-    checkPotential(caller, 'init.f', init.f, request.count * request.m);
-    checkPotential(caller, 'init.g', init.g, request.count * request.n);
+    checkOptions(caller, init, ['alpha', 'beta']);
+    checkPotential(caller, 'init.alpha', init.alpha, request.count * request.m);
+    checkPotential(caller, 'init.beta', init.beta, request.count * request.n);
   }
   return request;
 }
@@ -224,24 +232,24 @@ function solve(
   options: SinkhornPointCloudOptions,
 ): PointCloudSolution {
   const { epsilon, rho = Infinity, tolerance = 1e-6, maxIterations = 2000 } = options;
-  const { cost = 'squaredEuclidean', epsilonScaling = 0.5, acceleration = true, init } = options;
+  const { cost = 'squaredEuclidean', epsilonScaling = true, acceleration = true, init } = options;
   const rows = rowsOf(cost, x, y, d, options.online ?? 'auto');
   const settings = {
     epsilon,
     rho,
     tolerance,
     maxIterations,
-    scaling: epsilonScaling,
+    ...levelsOf(epsilonScaling),
     acceleration: acceleration && rho === Infinity,
   };
   const part = (values: ArrayLike<number>, length: number) =>
     Float64Array.from({ length }, (_, k) => values[index * length + k]!);
-  const start = init && { f: part(init.f, m), g: part(init.g, n) };
+  const start = init && { f: part(init.alpha, m), g: part(init.beta, n) };
   const solved = new CloudTransport(rows, a, b, settings, false, start);
   return {
     value: solved.value,
-    f: solved.f,
-    g: solved.g,
+    alpha: solved.f,
+    beta: solved.g,
     iterations: solved.iterations,
     converged: solved.converged,
     marginalError: solved.error,
@@ -253,4 +261,10 @@ function solve(
       return { x: dx, y: dy, a: solved.massGradient('a'), b: solved.massGradient('b') };
     },
   };
+}
+
+function levelsOf(scaling: boolean | EpsilonScaling): { scaling: number; start?: number } {
+  if (scaling === false) return { scaling: 1 };
+  const { start, factor = 0.5 } = scaling === true ? {} : scaling;
+  return { scaling: factor, ...(start !== undefined && { start }) };
 }

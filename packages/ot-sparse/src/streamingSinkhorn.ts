@@ -19,6 +19,8 @@ export interface StreamingSettings {
   readonly maxIterations: number;
   /** Factor from a level of ε to the next; 1: none. */
   readonly scaling: number;
+  /** First level. Default: the greatest cost */
+  readonly start?: number;
   readonly acceleration: boolean;
 }
 
@@ -65,7 +67,7 @@ function run(
   solver: Streaming,
   costs: CostRows,
   b: Float64Array,
-  { epsilon, tolerance, maxIterations, scaling, acceleration }: StreamingSettings,
+  { epsilon, tolerance, maxIterations, scaling, start, acceleration }: StreamingSettings,
   warm: boolean,
   symmetric = false,
 ): StreamingSolution {
@@ -73,7 +75,7 @@ function run(
   const mass = balanced ? b.reduce((s, x) => s + x, 0) : 1;
   let iterations = 0;
   if (scaling < 1 && !warm) {
-    for (let level = costs.bound; level > epsilon; level *= scaling) {
+    for (let level = start ?? costs.bound; level > epsilon; level *= scaling) {
       solver.iterate(level, 1, symmetric);
       iterations++;
     }

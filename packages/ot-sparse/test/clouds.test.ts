@@ -326,7 +326,7 @@ describe('sinkhornPointCloud', () => {
       expect(online.converged).toBe(true);
       expect(online.values[0]!).toBeCloseTo(kept.values[0]!, 12);
       // Potentials up to a constant: the levels of ε differ.
-      expectTensorClose(centred(online.duals.f), centred(kept.duals.f), { atol: 1e-8 });
+      expectTensorClose(centred(online.duals.alpha), centred(kept.duals.alpha), { atol: 1e-8 });
       const solution = online.solutions[0]!;
       const ones = new Float64Array(25).fill(1);
       expectTensorClose(solution.apply(ones, 1).product, a, { atol: 1e-9 });
@@ -386,11 +386,11 @@ describe('sinkhornPointCloud', () => {
       epsilon: 1e-3,
       a: holes.map((mass) => mass / rest),
       b: b.map((mass, j) => (j === 0 ? 0 : mass / (1 - b[0]!))),
-      epsilonScaling: 1,
+      epsilonScaling: false,
       maxIterations: 30,
     });
-    const { f, g } = sharp.solutions[0]!;
-    for (const potential of [...f, ...g]) expect(Number.isFinite(potential)).toBe(true);
+    const { alpha, beta } = sharp.solutions[0]!;
+    for (const potential of [...alpha, ...beta]) expect(Number.isFinite(potential)).toBe(true);
     expect(sharp.converged).toBe(false);
     for (const result of [cold, warm, sharp]) result.dispose();
   });
@@ -405,7 +405,7 @@ describe('sinkhornPointCloud', () => {
     const large = sinkhornPointCloud(x, y, { ...options, rho: 1e6 });
     const balanced = sinkhornPointCloud(x, y, options);
     expect(large.values[0]!).toBeCloseTo(balanced.values[0]!, 4);
-    expectTensorClose(centred(large.duals.f), centred(balanced.duals.f), { atol: 1e-3 });
+    expectTensorClose(centred(large.duals.alpha), centred(balanced.duals.alpha), { atol: 1e-3 });
     for (const r of [result, large, balanced]) r.dispose();
   });
 
@@ -415,7 +415,9 @@ describe('sinkhornPointCloud', () => {
     [{ epsilon: 1, cost: 'l1' }, /cost/],
     [{ epsilon: 1, cost: {} }, /cost/],
     [{ epsilon: 1, rho: 0 }, /rho/],
-    [{ epsilon: 1, init: { f: [1], g: [1] } }, /init.f/],
+    [{ epsilon: 1, init: { alpha: [1], beta: [1] } }, /init.alpha/],
+    [{ epsilon: 1, epsilonScaling: { factor: 1 } }, /epsilonScaling.factor/],
+    [{ epsilon: 1, epsilonScaling: 0.5 }, /epsilonScaling/],
     [{ epsilon: 1, lazy: true }, /unknown option/],
   ])('refuses %j', (bad, message) => {
     expect(() => sinkhornPointCloud(x, y, bad as never)).toThrow(message);
