@@ -126,7 +126,7 @@ export class PointCloudResult extends PointResult<PointCloudSolution> {
  *     min ⟨T, C⟩ + ε KL(T | a bᵀ),   C_ij = cost(x_i, y_j)
  *
  * On the host in float64, log-domain, with ε-scaling; about 10 ns a pair and iteration in two or three dimensions, so
- * 20,000 × 20,000 takes some 4 s an iteration and a few megabytes. Differentiable in points and masses by the envelope
+ * 20,000 × 20,000 takes some 5 s an iteration and a few megabytes. Differentiable in points and masses by the envelope
  * theorem. With costs as a matrix use `sinkhorn`.
  *
  * @param x - `[…, m, d]`
