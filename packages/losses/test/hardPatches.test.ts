@@ -148,7 +148,7 @@ describe('relativeLossObjective', () => {
         ...pairCosts(o, 1e-6),
         ...pairSlopes(o, 1e-6),
         ...pairsInOrder(o),
-      })) as [Record<string, Tensor>, Record<string, Tensor>];
+      })) as unknown as [Record<string, Tensor>, Record<string, Tensor>];
       for (const name of ['cost', 'pairs', 'slopes', 'right']) {
         expectTensorClose(parts[name]!, all[name]!);
       }
