@@ -15,9 +15,9 @@ export interface MixtureOutput {
  * A sparse mixture of experts as a function: routes, runs every expert on its tokens, combines. Differentiable in `x`, in
  * `scores` and in whatever `experts` uses; call it inside the loss.
  *
- * @param x - tokens `[…, S, d]` float32
- * @param scores - logits `[…, S, E]` float32, usually `x · W`
- * @param experts - all experts at once: `[…, E, capacity, d]` → `[…, E, capacity, d_out]`, e.g. one batched product
+ * @param model.x - tokens `[…, S, d]` float32
+ * @param model.scores - logits `[…, S, E]` float32, usually `x · W`
+ * @param model.experts - all experts at once: `[…, E, capacity, d]` → `[…, E, capacity, d_out]`, e.g. one batched product
  * @param options - of `routeTokens`, method and capacity
  * @throws as `routeTokens`; TypeError if `experts` is no function
  * @example
@@ -25,17 +25,14 @@ export interface MixtureOutput {
  * const { output } = mixtureOfExperts({ x, scores, experts: (t) => tf.matMul(t, W) }, { method: 'sparse-ot' });
  */
 export function mixtureOfExperts(
-  {
-    x,
-    scores,
-    experts,
-  }: {
+  model: {
     readonly x: Tensor;
     readonly scores: Tensor;
     readonly experts: (tokens: Tensor) => Tensor;
   },
   options: RouteTokensOptions,
 ): MixtureOutput {
+  const { x, scores, experts } = model;
   const caller = 'mixtureOfExperts';
   checkTensor(caller, 'scores', scores, { minRank: 2 });
   checkTensor(caller, 'x', x, { shape: [...scores.shape.slice(0, -1), null] });
