@@ -3,6 +3,7 @@ import {
   abs,
   add,
   clipByValue,
+  concat,
   customGrad,
   gather,
   matMul,
@@ -10,6 +11,7 @@ import {
   reshape,
   type Scalar,
   scalar,
+  slice,
   square,
   sum,
   type Tensor,
@@ -17,6 +19,7 @@ import {
   tidy,
   transpose,
 } from '@tensorflow/tfjs-core';
+import { isRecording } from '../adapters/target.js';
 
 /** Entrywise measure of a product: sum of absolute values, or of squares. */
 export type PegoNorm = 'l1' | 'fro2';
@@ -38,38 +41,62 @@ export interface PegoPenalty {
 /** A number whose product with anything normal is beyond ±1, and with 0 is 0. */
 const HUGE = 1e38;
 
+/** Products are taken so many entries at a time: enough for a GPU, few enough for a processor's cache. */
+const ENTRIES_AT_ONCE = 2 ** 20;
+
+/** A sum over entries, and the derivative of its terms; that of `|0|` is 0, as at the start all entries are 0. */
+interface Measure {
+  sum(x: Tensor): Tensor;
+  slope(x: Tensor): Tensor;
+}
+
+const MEASURES: Readonly<Record<PegoNorm, Measure>> = {
+  // The sign by clipping: tfjs's own takes ten times as long on wasm.
+  l1: { sum: (x) => sum(abs(x)), slope: (x) => clipByValue(mul(x, HUGE), -1, 1) },
+  fro2: { sum: (x) => sum(square(x)), slope: (x) => mul(x, 2) },
+};
+
 /**
- * `Σ |X Y|` over a batch of products, with the gradient of `|0|` taken as 0: at the start all of B is 0, and with it every
- * entry. The sign is found by clipping, and only small factors are transposed and scaled, since these are what is slow on
- * wasm where `out × out` entries are concerned.
+ * A measure of all entries of a batch of products `X Y`, `[m, out, r] [m, r, out]`. The `out × out` entries of a product live only
+ * until its part of the gradients is taken, which happens in the forward pass, as these are linear in the loss' gradient.
  */
-function sumOfAbs(X: Tensor, Y: Tensor): Tensor {
+function measureProducts(X: Tensor, Y: Tensor, measure: Measure): Tensor {
+  const recording = isRecording();
+  const [m, out] = X.shape as [number, number, number];
+  const atOnce = Math.max(1, Math.floor(ENTRIES_AT_ONCE / (out * out)));
   const op = customGrad((left, right, save) => {
-    const product = matMul(left as Tensor, right as Tensor);
-    (save as (tensors: Tensor[]) => void)([left as Tensor, right as Tensor, product]);
+    const parts: Tensor[][] = [];
+    for (let from = 0; from < m; from += atOnce) {
+      const count = Math.min(atOnce, m - from);
+      const part = (x: Tensor) => slice(x, [from, 0, 0], [count, -1, -1]);
+      parts.push(
+        tidy(() => {
+          const [x, y] = [part(left as Tensor), part(right as Tensor)];
+          const product = matMul(x, y);
+          const value = measure.sum(product);
+          if (!recording) return [value];
+          const slope = measure.slope(product);
+          // Only the small factor is transposed.
+          return [value, matMul(slope, y, false, true), matMul(transpose(x, [0, 2, 1]), slope)];
+        }),
+      );
+    }
+    const joined = (i: number) => (m <= atOnce ? parts[0]![i]! : concat(parts.map((p) => p[i]!)));
+    if (recording) (save as (tensors: Tensor[]) => void)([joined(1), joined(2)]);
     return {
-      value: sum(abs(product)),
-      gradFunc: (dy: Tensor, saved: Tensor[]) => {
-        const [x, y, p] = saved as [Tensor, Tensor, Tensor];
-        const sign = clipByValue(mul(p, HUGE), -1, 1);
-        return [
-          mul(matMul(sign, y, false, true), dy),
-          mul(matMul(transpose(x, [0, 2, 1]), sign), dy),
-        ];
-      },
+      value: parts.map(([value]) => value!).reduce((total, value) => add(total, value)),
+      gradFunc: (dy: Tensor, saved: Tensor[]) => saved.map((gradient) => mul(gradient, dy)),
     };
   });
   return op(X, Y);
 }
 
-const sumOfSquares = (X: Tensor, Y: Tensor): Tensor => sum(square(matMul(X, Y)));
-
 /**
  * How far a group of low-rank updates `D_i = A_i B_i` is from reading other input directions than the pretrained weight
- * does (preserve) and than one another do (diversify). Differentiable; 0 with gradient 0 where all B are 0.
+ * does (preserve) and than one another do (diversify). 0 with gradient 0 where all B are 0.
  *
- * `Wᵀ D_i` is computed as `(Wᵀ A_i) B_i` and `D_iᵀ D_j` as `B_iᵀ (A_iᵀ A_j) B_j`: `O(in out r + out² r)` operations each, but
- * `out²` numbers of memory for each of the `n` updates and `n (n − 1) / 2` pairs.
+ * `Wᵀ D_i` is computed as `(Wᵀ A_i) B_i` and `D_iᵀ D_j` as `B_iᵀ (A_iᵀ A_j) B_j`: `O(in out r + out² r)` operations each, for each of
+ * the `n` updates and `n (n − 1) / 2` pairs. Differentiable once.
  *
  * @param W - the pretrained weight, shape `[in, out]`; no gradient needs to flow to it
  * @param A - shape `[n, in, r]`
@@ -91,12 +118,12 @@ export function pegoPenalty(
   checkTensor('pegoPenalty', 'A', A, { shape: [null, inSize, null] });
   const [n, , r] = A.shape as [number, number, number];
   checkTensor('pegoPenalty', 'B', B, { shape: [n, r, outSize] });
-  const measure = norm === 'l1' ? sumOfAbs : sumOfSquares;
+  const measure = MEASURES[norm];
   return tidy(() => {
     // One product for all updates: Wᵀ [A_1 … A_n].
     const flat = reshape(transpose(A, [1, 0, 2]), [inSize, n * r]);
     const read = reshape(matMul(W, flat, true, false), [outSize, n, r]);
-    const preserve = measure(transpose(read, [1, 0, 2]), B);
+    const preserve = measureProducts(transpose(read, [1, 0, 2]), B, measure);
     return {
       preserve: preserve as Scalar,
       diversify: (n === 1 ? scalar(0) : diversity(A, B, measure)) as Scalar,
@@ -104,7 +131,7 @@ export function pegoPenalty(
   });
 }
 
-function diversity(A: Tensor, B: Tensor, measure: (X: Tensor, Y: Tensor) => Tensor): Tensor {
+function diversity(A: Tensor, B: Tensor, measure: Measure): Tensor {
   const n = A.shape[0]!;
   const first: number[] = [];
   const second: number[] = [];
@@ -116,7 +143,8 @@ function diversity(A: Tensor, B: Tensor, measure: (X: Tensor, Y: Tensor) => Tens
   }
   const pick = (x: Tensor, indices: number[]) => gather(x, tensor1d(indices, 'int32'));
   const overlap = matMul(pick(A, first), pick(A, second), true, false);
-  return measure(transpose(pick(B, first), [0, 2, 1]), matMul(overlap, pick(B, second)));
+  const left = transpose(pick(B, first), [0, 2, 1]);
+  return measureProducts(left, matMul(overlap, pick(B, second)), measure);
 }
 
 /** Weights of the two penalties. */
