@@ -21,6 +21,9 @@ export interface PegoLossOptions extends PegoWeights {
  * each update of a group from reading the input directions that the pretrained weight reads, and the updates from reading
  * the same as one another. Differentiable with respect to the factors of active adapters; 0 before training.
  *
+ * A strong penalty with an optimizer that shrinks B ever further (plain SGD) can end in denormal numbers, with which
+ * processors are some ten times slower; Adam and Muon, whose steps have a size of their own, do not get there.
+ *
  * @param adapters - of `adapt`, or groups; their active LoRA adapters count
  * @returns a scalar
  * @throws TypeError or RangeError for something else, or a wrong option; Error if no LoRA adapter is active
