@@ -21,8 +21,8 @@ export interface PegoLossOptions extends PegoWeights {
  * each update of a group from reading the input directions that the pretrained weight reads, and the updates from reading
  * the same as one another. Differentiable with respect to the factors of active adapters; 0 before training.
  *
- * A strong penalty with an optimizer that shrinks B ever further (plain SGD) can end in denormal numbers, with which
- * processors are some ten times slower; Adam and Muon, whose steps have a size of their own, do not get there.
+ * Where a strong penalty shrinks B down to denormal numbers, processors become much slower; a smaller λ, or an optimizer
+ * whose steps do not shrink with the gradient, avoids it.
  *
  * @param adapters - of `adapt`, or groups; their active LoRA adapters count
  * @returns a scalar
