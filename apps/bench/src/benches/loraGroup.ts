@@ -74,11 +74,13 @@ function mergedCase(context: BenchContext, stack: Stack): BenchCase {
           () => execute(forward),
           async () => {
             const y = forward();
-            const values = await y.data();
+            const values: ArrayLike<number> = await y.data();
             y.dispose();
             return (
-              values.reduce((most, v, i) => Math.max(most, Math.abs(v - reference[i]!)), 0) /
-              largest
+              Array.from(values).reduce(
+                (most, v, i) => Math.max(most, Math.abs(v - reference[i]!)),
+                0,
+              ) / largest
             );
           },
         );
