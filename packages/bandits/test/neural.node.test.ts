@@ -310,7 +310,8 @@ describe('diagonal confidence', () => {
       net.addGradient(block, 1, g);
       const want = g.reduce((sum, v, i) => sum + (v * v) / U[i]!, 0);
       expect(Math.abs(confidence.measure(block) - want)).toBeLessThan(1e-4 * (1 + want));
-      confidence.add(confidence.capture(block));
+      confidence.capture(block);
+      confidence.add();
       for (let i = 0; i < g.length; i++) U[i]! += g[i]! ** 2;
       expect(distance(confidence.U, U)).toBeLessThan(1e-4);
       // More is known of every direction than before.

@@ -17,6 +17,8 @@ export class DiagonalConfidence {
   private readonly squares: Block;
   private readonly columns: Block[];
   private readonly deltas: Block[];
+  /** Factors of a gradient: layer l's is `values[l] ⊗ deltas[l]`. */
+  private readonly captured: { block: number; values: Float32Array[]; deltas: Float32Array[] };
 
   /** @param net - made with {@link extraFloats} of room */
   constructor(
@@ -34,6 +36,11 @@ export class DiagonalConfidence {
     this.squares = arena.take(Math.max(shape.dim, ...shape.hidden));
     this.columns = layers.slice(0, -1).map(({ outputs }) => arena.take(outputs));
     this.deltas = layers.map(({ outputs }) => arena.take(outputs));
+    this.captured = {
+      block: 0,
+      values: [shape.dim, ...shape.hidden].map((n) => new Float32Array(n)),
+      deltas: layers.map(({ outputs }) => new Float32Array(outputs)),
+    };
   }
 
   /** Room in the arena of a network of this shape. */
@@ -68,18 +75,18 @@ export class DiagonalConfidence {
     return total;
   }
 
-  /** What {@link add} needs of the network's last forward, in `block`, after `backward(1)`. */
-  capture(block: number): GradientFactors {
-    const { net } = this;
-    return {
-      block,
-      values: [net.input, ...net.hidden].map((view) => view.slice()),
-      deltas: net.deltas.map((view) => view.slice()),
-    };
+  /** Keeps the gradient at the network's last forward, in `block`, after `backward(1)`, for {@link add}. */
+  capture(block: number): void {
+    const { net, captured } = this;
+    captured.block = block;
+    captured.values[0]!.set(net.input);
+    for (let l = 0; l < net.hidden.length; l++) captured.values[l + 1]!.set(net.hidden[l]!);
+    for (let l = 0; l < net.deltas.length; l++) captured.deltas[l]!.set(net.deltas[l]!);
   }
 
-  /** U += g². */
-  add({ block, values, deltas }: GradientFactors): void {
+  /** U += g² of the gradient that was captured. */
+  add(): void {
+    const { block, values, deltas } = this.captured;
     const { net, u, inverse, squares, deltas: scratch } = this;
     const { shape, layers, arena, offsets } = net;
     const s2 = shape.scale * shape.scale;
@@ -88,8 +95,10 @@ export class DiagonalConfidence {
       const input = values[l]!;
       const rows = input.length;
       const d = scratch[l]!;
-      for (let i = 0; i < rows; i++) squares.view[i] = s2 * input[i]! * input[i]!;
-      for (let j = 0; j < outputs; j++) d.view[j] = deltas[l]![j]! ** 2;
+      const { view } = squares;
+      for (let i = 0; i < rows; i++) view[i] = s2 * input[i]! * input[i]!;
+      const delta = deltas[l]!;
+      for (let j = 0; j < outputs; j++) d.view[j] = delta[j]! * delta[j]!;
       const from = l === 0 ? weights + block * shape.dim * outputs : weights;
       const [x, m, y, n] =
         outputs === 1 ? [d.at, 1, squares.at, rows] : [squares.at, rows, d.at, outputs];
@@ -103,13 +112,6 @@ export class DiagonalConfidence {
     this.U.set(U);
     for (let k = 0; k < U.length; k++) this.inverse.view[k] = 1 / this.U[k]!;
   }
-}
-
-/** Factors of a gradient: layer l's is `values[l] ⊗ deltas[l]`. */
-export interface GradientFactors {
-  readonly block: number;
-  readonly values: readonly Float32Array[];
-  readonly deltas: readonly Float32Array[];
 }
 
 /** Σ c[at + i] x[i]², in two sums. */

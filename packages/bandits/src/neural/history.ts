@@ -33,7 +33,9 @@ export class History {
       this.grow(Math.min(this.capacity, 2 * this.y.length));
     }
     if (this.next === this.capacity) this.next = 0;
-    this.x.set(x.subarray(0, this.dim), this.next * this.dim);
+    const { dim } = this;
+    const at = this.next * dim;
+    for (let i = 0; i < dim; i++) this.x[at + i] = x[i]!;
     this.y[this.next] = y;
     this.weight[this.next] = weight;
     this.block[this.next] = block;

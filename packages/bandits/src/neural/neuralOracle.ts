@@ -202,9 +202,9 @@ export class NeuralOracle implements Oracle {
     const { train, perturbation, perturbationScale, radius, outputRadius, training } =
       this.settings;
     const history = this.history!;
-    const mark = history.mark();
+    const mark = trainingIsDue(this.t + 1, training) ? history.mark() : undefined;
     history.add(x, y, weight, block);
-    if (!trainingIsDue(this.t + 1, training)) return;
+    if (!mark) return;
     const state = random.state();
     const decay = perturbation === 'expected' ? expectedPull(perturbationScale, this.width) : 0;
     const mode = train === 'fullBatch' ? train : 'replay';

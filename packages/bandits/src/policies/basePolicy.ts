@@ -151,7 +151,7 @@ export abstract class BasePolicy implements Policy {
     if (!(weight >= 0 && weight < Infinity)) checkNumber(caller, 'weight', weight, { min: 0 });
     if (round && this.needsRound) this.read(caller, round);
     this.x.set(features);
-    checkFinite(caller, 'features', this.x.subarray(0, this.dim));
+    this.demandFinite(caller, features);
     this.learn(action, outcome, weight, round);
     this.count++;
   }
@@ -205,11 +205,17 @@ export abstract class BasePolicy implements Policy {
     }
     if (this.x.length < length) this.x = new Float64Array(length);
     this.x.set(features);
+    this.demandFinite(caller, features);
+    return this.actionCount ?? length / this.dim;
+  }
+
+  /** Demands that what was copied to `x` is finite. */
+  private demandFinite(caller: string, features: FeatureArray): void {
+    const { x } = this;
     // x · 0 is 0 but for infinities and NaN: one sum tells whether any is there.
     let sum = 0;
-    for (let i = 0; i < length; i++) sum += this.x[i]! * 0;
+    for (let i = 0; i < features.length; i++) sum += x[i]! * 0;
     if (sum !== 0) checkFinite(caller, 'features', features);
-    return this.actionCount ?? length / this.dim;
   }
 
   private outputs(caller: string, K: number, out: Float64Array | undefined): Float64Array {

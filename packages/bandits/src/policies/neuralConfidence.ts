@@ -158,14 +158,15 @@ export class NeuralConfidence extends BasePolicy {
   protected learn(action: number, outcome: number, weight: number): void {
     const { net, x, history, training, random, lambda } = this;
     const block = this.actionCount === undefined ? 0 : action;
-    const mark = history.mark();
     const reward = this.rewardOf(outcome);
     // U takes the gradient at the parameters that decided: those before training.
     net.forward(x, 0, block);
     net.backward(1);
-    const gradient = this.confidence.capture(block);
+    this.confidence.capture(block);
+    const due = trainingIsDue(this.updates + 1, training);
+    const mark = due ? history.mark() : undefined;
     history.add(x, reward, weight, block);
-    if (trainingIsDue(this.updates + 1, training)) {
+    if (mark) {
       const state = random.state();
       const decay = this.train === 'fullBatch' ? lambda / history.size : lambda;
       const settings = { ...training, loss: 'square' as const, decay };
@@ -177,7 +178,7 @@ export class NeuralConfidence extends BasePolicy {
         );
       }
     }
-    this.confidence.add(gradient);
+    this.confidence.add();
   }
 
   protected saved(): { [key: string]: Json } {

@@ -143,7 +143,8 @@ const neuralScores: Adapter = async (context) => {
     const at = (t * K + arm) * dim;
     net.forward(inputs.X!, at, 0);
     net.backward(1);
-    confidence.add(confidence.capture(0));
+    confidence.capture(0);
+    confidence.add();
   }
   return { mean, sigma, arms, U: confidence.U };
 };
