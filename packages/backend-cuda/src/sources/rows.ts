@@ -41,6 +41,26 @@ extern "C" __global__ void softmax(unsigned count, float* out, const float* in, 
 `,
 };
 
+/**
+ * Folds each thread's `best` and `place` into `values[0]` and `places[0]`, a block's shared arrays; `take` is the code that
+ * takes `other` from index `at` over where it is better.
+ */
+const bestOfBlock = (type: string, take: string) => `values[threadIdx.x] = best;
+    places[threadIdx.x] = place;
+    __syncthreads();
+    for (unsigned half = blockDim.x / 2; half > 0; half /= 2) {
+      if (threadIdx.x < half) {
+        best = values[threadIdx.x];
+        place = places[threadIdx.x];
+        const ${type} other = values[threadIdx.x + half];
+        const unsigned at = places[threadIdx.x + half];
+        ${take}
+        values[threadIdx.x] = best;
+        places[threadIdx.x] = place;
+      }
+      __syncthreads();
+    }`;
+
 /** Index of the greatest or least element of each row, the first of equals. Parameters: rows, result, input, length. */
 export function argReduceSource(which: 'max' | 'min', input: Storage): KernelSource {
   const name = `arg${which === 'max' ? 'Max' : 'Min'}_${letterOf(input)}`;
@@ -61,21 +81,7 @@ extern "C" __global__ void ${name}(unsigned count, int* out, const ${input}* in,
     ${type} best = 0;
     unsigned place = 0xffffffffu;
     for (unsigned j = threadIdx.x; j < length; j += blockDim.x) { const ${type} x = row[j]; if (x == x || j == 0) { ${take('x', 'j')} } }
-    values[threadIdx.x] = best;
-    places[threadIdx.x] = place;
-    __syncthreads();
-    for (unsigned half = blockDim.x / 2; half > 0; half /= 2) {
-      if (threadIdx.x < half) {
-        best = values[threadIdx.x];
-        place = places[threadIdx.x];
-        const ${type} other = values[threadIdx.x + half];
-        const unsigned at = places[threadIdx.x + half];
-        ${take('other', 'at')}
-        values[threadIdx.x] = best;
-        places[threadIdx.x] = place;
-      }
-      __syncthreads();
-    }
+    ${bestOfBlock(type, take('other', 'at'))}
     if (threadIdx.x == 0) out[i] = row[0] != row[0] ? 0 : (int)places[0];
     __syncthreads();
   }
@@ -158,21 +164,7 @@ extern "C" __global__ void ${name}(unsigned count, ${storage}* out, int* indices
         if (lastPlace != 0xffffffffu && !${before('last', 'lastPlace', 'x', 'j')}) continue;
         ${take('x', 'j')}
       }
-      values[threadIdx.x] = best;
-      places[threadIdx.x] = place;
-      __syncthreads();
-      for (unsigned half = blockDim.x / 2; half > 0; half /= 2) {
-        if (threadIdx.x < half) {
-          best = values[threadIdx.x];
-          place = places[threadIdx.x];
-          const ${type} other = values[threadIdx.x + half];
-          const unsigned at = places[threadIdx.x + half];
-          ${take('other', 'at')}
-          values[threadIdx.x] = best;
-          places[threadIdx.x] = place;
-        }
-        __syncthreads();
-      }
+      ${bestOfBlock(type, take('other', 'at'))}
       last = values[0];
       lastPlace = places[0];
       __syncthreads();

@@ -22,13 +22,10 @@ export function selectBlas(
   { library = 'auto', blasPath }: NodeOptions,
 ): Blas | undefined {
   if (library === 'onnxruntime') return undefined;
-  if (library === 'blas' || blasPath !== undefined) {
-    const blas = blasPath
-      ? openBlas(foreign, blasPath, onnx.threads)
-      : openSystemBlas(foreign, onnx.threads);
-    if (library !== 'blas') {
-      return !mayBeForked(blas) && isFaster(foreign, onnx, blas) ? blas : undefined;
-    }
+  const open = () =>
+    blasPath ? openBlas(foreign, blasPath, onnx.threads) : openSystemBlas(foreign, onnx.threads);
+  if (library === 'blas') {
+    const blas = open();
     if (!mayBeForked(blas)) return blas;
     throw new Error(
       `useBackend: ${blas.path} must have threads: 1 in a worker, got ${onnx.threads}: a child process ` +
@@ -36,9 +33,10 @@ export function selectBlas(
     );
   }
   try {
-    const blas = openSystemBlas(foreign, onnx.threads);
+    const blas = open();
     return !mayBeForked(blas) && isFaster(foreign, onnx, blas) ? blas : undefined;
-  } catch {
+  } catch (error) {
+    if (blasPath !== undefined) throw error;
     return undefined;
   }
 }
