@@ -115,8 +115,30 @@ export interface OraclePolicyParts {
   narrow?(oracle: Oracle, x: Float64Array, K: number, open: Opening, t: number): Opening;
 }
 
+/** @internal A policy all of whose knowledge is an oracle of losses. */
+export abstract class LossPolicy extends BasePolicy {
+  protected abstract readonly oracle: Oracle;
+
+  protected expect(K: number, out: Float64Array): void {
+    this.oracle.predict(this.x, K, out);
+    for (let a = 0; a < K; a++) out[a] = this.outcomeOf(out[a]!);
+  }
+
+  protected learn(action: number, outcome: number, weight: number): void {
+    this.oracle.update(this.x, action, this.lossOf(outcome), weight);
+  }
+
+  protected saved(): { [key: string]: Json } {
+    return { oracle: this.oracle.save() };
+  }
+
+  protected load(data: SavedData): void {
+    this.oracle.load(data.part('oracle'));
+  }
+}
+
 /** @internal Oracle + rule. */
-export class OraclePolicy extends BasePolicy {
+export class OraclePolicy extends LossPolicy {
   readonly oracle: Oracle;
   private readonly minProbability: number;
   private readonly uniformRounds: number;
@@ -145,23 +167,6 @@ export class OraclePolicy extends BasePolicy {
     const open = narrow?.(this.oracle, this.x, K, this.open, this.updates) ?? this.open;
     rule(out, K, open, this.updates);
     if (this.minProbability > 0) floorRow(this.minProbability)(out, 0, K, this.open);
-  }
-
-  protected expect(K: number, out: Float64Array): void {
-    this.oracle.predict(this.x, K, out);
-    for (let a = 0; a < K; a++) out[a] = this.outcomeOf(out[a]!);
-  }
-
-  protected learn(action: number, outcome: number, weight: number): void {
-    this.oracle.update(this.x, action, this.lossOf(outcome), weight);
-  }
-
-  protected saved(): { [key: string]: Json } {
-    return { oracle: this.oracle.save() };
-  }
-
-  protected load(data: SavedData): void {
-    this.oracle.load(data.part('oracle'));
   }
 }
 

@@ -1,10 +1,9 @@
 /** RegCB: optimism within the set of regressors that the data leave plausible. */
 import { checkNumber, checkOptions, type Random } from '@orth/backend';
 import { ridgeOracle } from '../oracle.js';
-import type { Json, Policy } from '../policy.js';
-import type { SavedData } from '../stateCodec.js';
-import { BasePolicy, POLICY_OPTIONS, type PolicyOptions, pointMass } from './basePolicy.js';
-import { type RidgeOracle, ridgeSettings } from './oraclePolicy.js';
+import type { Policy } from '../policy.js';
+import { POLICY_OPTIONS, type PolicyOptions, pointMass } from './basePolicy.js';
+import { LossPolicy, type RidgeOracle, ridgeSettings } from './oraclePolicy.js';
 
 /** Options of {@link regCB}. */
 export interface RegCBOptions extends PolicyOptions {
@@ -36,9 +35,9 @@ export function confidenceWidth(
   });
 }
 
-class RegCB extends BasePolicy {
+class RegCB extends LossPolicy {
   protected readonly options: RegCBOptions;
-  private readonly oracle: RidgeOracle;
+  protected readonly oracle: RidgeOracle;
   private readonly mellowness: number;
   private losses = new Float64Array(8);
 
@@ -74,23 +73,6 @@ class RegCB extends BasePolicy {
       if (open.has(a) && (best < 0 || losses[a]! < losses[best]!)) best = a;
     }
     pointMass(out, best);
-  }
-
-  protected expect(K: number, out: Float64Array): void {
-    this.oracle.predict(this.x, K, out);
-    for (let a = 0; a < K; a++) out[a] = this.outcomeOf(out[a]!);
-  }
-
-  protected learn(action: number, outcome: number, weight: number): void {
-    this.oracle.update(this.x, action, this.lossOf(outcome), weight);
-  }
-
-  protected saved(): { [key: string]: Json } {
-    return { oracle: this.oracle.save() };
-  }
-
-  protected load(data: SavedData): void {
-    this.oracle.load(data.part('oracle'));
   }
 }
 
