@@ -19,6 +19,7 @@ export {
   type NumberRange,
   type TensorRule,
 } from './checks.js';
+export { crc32 } from './crc32.js';
 export {
   BackendUnavailableError,
   CheckpointError,

@@ -3,7 +3,7 @@
  * (both uint32), the header (JSON, UTF-8, padded with spaces to a multiple of 4), and the float32 or int32 numbers of all slots
  * in the header's order.
  */
-import { CheckpointError } from '@orth/backend';
+import { CheckpointError, crc32 } from '@orth/backend';
 import { checkState, type OptimizerState, parseState, type SlotState } from './checkpoint.js';
 import { sizeOf } from './targets.js';
 
@@ -18,20 +18,6 @@ interface Header extends Omit<OptimizerState, 'variables'> {
     readonly updates: number;
     readonly slots: readonly (Omit<SlotState, 'data'> & { readonly name: string })[];
   }[];
-}
-
-let crcTable: Uint32Array | undefined;
-
-/** CRC-32 (IEEE 802.3), as zip and PNG have it. */
-function crc32(bytes: Uint8Array): number {
-  crcTable ??= Uint32Array.from({ length: 256 }, (_, n) => {
-    let c = n;
-    for (let bit = 0; bit < 8; bit++) c = c & 1 ? (c >>> 1) ^ 0xedb88320 : c >>> 1;
-    return c;
-  });
-  let crc = 0xffffffff;
-  for (let i = 0; i < bytes.length; i++) crc = crcTable[(crc ^ bytes[i]!) & 255]! ^ (crc >>> 8);
-  return ~crc >>> 0;
 }
 
 /**
