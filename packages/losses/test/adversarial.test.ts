@@ -41,14 +41,7 @@ import {
   rowsOf,
   toTensor,
 } from './reference.js';
-
-const scoped = (check: () => void) => {
-  const before = memory().numTensors;
-  tidy(() => {
-    check();
-  });
-  expect(memory().numTensors).toBe(before);
-};
+import { scoped } from './scoped.js';
 
 const [B, n] = [6, 4];
 const labels = [0, 3, 1, 1, 2, 0];

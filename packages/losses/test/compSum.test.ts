@@ -26,6 +26,7 @@ import {
   sumExponentialLoss,
 } from '../src/index.js';
 import { compSum64, differences, gaussian, rowsOf, toTensor } from './reference.js';
+import { scoped } from './scoped.js';
 
 const TAUS = [0, 0.5, 0.999, 1, 1.0001, 1.5, 1.7, 2, 3];
 const B = 5;
@@ -38,14 +39,6 @@ const soft = rowsOf(gaussian(2, B * n), n).map((row, i) => {
   return q.map((x) => x / total);
 });
 const weights = [1, 0, 2, 0.5, 3];
-
-const scoped = (check: () => void) => {
-  const before = memory().numTensors;
-  tidy(() => {
-    check();
-  });
-  expect(memory().numTensors).toBe(before);
-};
 
 const own64 = (flat: ArrayLike<number>, tau: number) =>
   rowsOf(flat, n).map((row, i) => compSum64(row, labels[i]!, tau));

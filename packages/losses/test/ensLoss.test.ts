@@ -4,7 +4,6 @@ import {
   concat,
   grad,
   matMul,
-  memory,
   mul,
   reshape,
   sub,
@@ -19,14 +18,7 @@ import {
 import { describe, expect, it } from 'vitest';
 import { EnsLoss, type EnsLossOptions, inverseBoxCox } from '../src/index.js';
 import { gaussian, toTensor } from './reference.js';
-
-const scoped = (check: () => void) => {
-  const before = memory().numTensors;
-  tidy(() => {
-    check();
-  });
-  expect(memory().numTensors).toBe(before);
-};
+import { scoped } from './scoped.js';
 
 const B = 40;
 const margins = gaussian(1, B, 2);

@@ -1,6 +1,4 @@
-import { formatResult, parseFixture, runFixture } from '@orth/testing';
-import { memory } from '@tensorflow/tfjs-core';
-import { expect, test } from 'vitest';
+import { testFixtures } from '@orth/testing/testFixtures';
 import { adapters } from './fixtures.js';
 
 const files = import.meta.glob('./fixtures/*.json', { eager: true, import: 'default' });
@@ -8,17 +6,4 @@ const files = import.meta.glob('./fixtures/*.json', { eager: true, import: 'defa
 /** Hundreds of steps on a software GPU take their time. */
 const timeout = 300_000;
 
-test.each(Object.entries(files))(
-  '%s',
-  async (_, json) => {
-    const before = memory().numTensors;
-    const result = await runFixture(parseFixture(json), adapters);
-    expect(result.status, formatResult(result)).toBe('ok');
-    expect(memory().numTensors).toBe(before);
-  },
-  timeout,
-);
-
-test('there are fixtures', () => {
-  expect(Object.keys(files).length).toBeGreaterThan(3);
-});
+testFixtures(files, adapters, timeout);

@@ -31,14 +31,7 @@ import {
 } from '../src/index.js';
 import { pairCosts, pairSlopes, pairsInOrder } from '../src/patchPairs.js';
 import { differences, gaussian, relative64, rowsOf, toTensor } from './reference.js';
-
-const scoped = (check: () => void) => {
-  const before = memory().numTensors;
-  tidy(() => {
-    check();
-  });
-  expect(memory().numTensors).toBe(before);
-};
+import { scoped } from './scoped.js';
 
 const [N, M] = [3, 7];
 const e = gaussian(1, N * M, 2);

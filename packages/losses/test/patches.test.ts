@@ -2,12 +2,10 @@ import { expectTensorClose } from '@orth/testing';
 import {
   fill,
   grad,
-  memory,
   mul,
   sum,
   type Tensor,
   tensor2d,
-  tidy,
   transpose,
   zeros,
 } from '@tensorflow/tfjs-core';
@@ -23,14 +21,7 @@ import {
   unpatchify,
 } from '../src/index.js';
 import { differences, gaussian, rowsOf, toTensor } from './reference.js';
-
-const scoped = (check: () => void) => {
-  const before = memory().numTensors;
-  tidy(() => {
-    check();
-  });
-  expect(memory().numTensors).toBe(before);
-};
+import { scoped } from './scoped.js';
 
 describe('patchify', () => {
   it('is undone by unpatchify, bit for bit, in both layouts', () => {
