@@ -123,20 +123,20 @@ describe('where it runs', () => {
 
   test('is chosen by auto and says what it is', async () => {
     const { name, library, version, device, threads } = await useBackend('auto', { threads: 2 });
-    expect({ name, library, threads }).toEqual({
-      name: 'node',
-      library: 'ONNX Runtime',
-      threads: 2,
-    });
-    expect(version).toMatch(/^\d+\.\d+\.\d+$/);
+    expect({ name, threads }).toEqual({ name: 'node', threads: 2 });
+    // Where the system has a BLAS, the faster of the two multiplies: the load of the machine decides.
+    expect(library).toMatch(/^(BLAS \(.+\), )?ONNX Runtime$/);
+    expect(version).toMatch(/\d+\.\d+\.\d+$/);
     expect(device).toMatch(/^CPU, /);
   });
 
   test('takes another number of threads while tensors live', async () => {
-    await useBackend('node', { threads: 2 });
+    // 'auto' might choose another library for another number of threads.
+    const library = 'onnxruntime';
+    await useBackend('node', { threads: 2, library });
     const x = tf.randomNormal([64, 64], 0, 1, 'float32', 1);
     const before = tf.matMul(x, x, true);
-    const { threads } = await useBackend('node', { threads: 1 });
+    const { threads } = await useBackend('node', { threads: 1, library });
     expect(threads).toBe(1);
     const after = tf.matMul(x, x, true);
     expect([...after.dataSync()]).toEqual([...before.dataSync()]);
