@@ -1,0 +1,3 @@
+import { library } from '@orth/config/tsup';
+
+export default library();
