@@ -5,10 +5,10 @@
 import { type DataType, Tensor, tensor } from '@tensorflow/tfjs-core';
 import { compareValues, type Tolerance } from './tensorClose.js';
 
-/** A tensor as plain data, row-major. */
+/** A tensor as plain data, row-major. Adapters of host-side float64 code read it in full from {@link Fixture.inputs}. */
 export interface TensorData {
   readonly shape: readonly number[];
-  readonly dtype: 'float32' | 'int32' | 'bool';
+  readonly dtype: 'float32' | 'float64' | 'int32' | 'bool';
   readonly data: readonly number[];
 }
 
@@ -77,8 +77,10 @@ function parseTensor(where: string, x: unknown): TensorData {
   if (!shape.every((n) => Number.isInteger(n) && n >= 0)) {
     throw new RangeError(`${where}: shape must hold sizes, got [${shape}]`);
   }
-  if (dtype !== 'float32' && dtype !== 'int32' && dtype !== 'bool') {
-    throw new RangeError(`${where}: dtype must be float32, int32 or bool, got ${String(dtype)}`);
+  if (dtype !== 'float32' && dtype !== 'float64' && dtype !== 'int32' && dtype !== 'bool') {
+    throw new RangeError(
+      `${where}: dtype must be float32, float64, int32 or bool, got ${String(dtype)}`,
+    );
   }
   const size = (shape as number[]).reduce((product, n) => product * n, 1);
   const data = x.data.map(parseNumber);
@@ -132,7 +134,8 @@ export async function runFixture(
   const inputs = Object.fromEntries(
     Object.entries(fixture.inputs).map(([key, { shape, dtype, data }]) => [
       key,
-      tensor([...data], [...shape], dtype as DataType),
+      // tfjs has no float64: a tensor gets the nearest float32.
+      tensor([...data], [...shape], dtype === 'float64' ? 'float32' : (dtype as DataType)),
     ]),
   );
   let got: Awaited<ReturnType<Adapter>> = {};
