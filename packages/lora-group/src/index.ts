@@ -33,6 +33,57 @@ export {
 export { type LoraForwardOptions, loraDelta, loraForward } from './lora/lora.js';
 export { type OftOptions, oftForward, oftRotation, oftWeight } from './lora/oft.js';
 export { loraScaling, type ScalingOptions } from './lora/scaling.js';
+export { assemblePrompts } from './msgcoop/assemblePrompts.js';
+export {
+  type ClipBatchOptions,
+  ClipFeatures,
+  type ClipParts,
+  type TransformersModule,
+} from './msgcoop/clipFeatures.js';
+export {
+  DESCRIPTION_QUESTIONS,
+  type DescribeClassesOptions,
+  describeClasses,
+} from './msgcoop/describeClasses.js';
+export { filterDescriptions } from './msgcoop/filterDescriptions.js';
+export type { FitEpoch, FitLosses, FitOptions, FitStep } from './msgcoop/fitOptions.js';
+export { hashTokenizer } from './msgcoop/hashTokenizer.js';
+export { MeanPoolEncoder, type MeanPoolEncoderOptions } from './msgcoop/meanPoolEncoder.js';
+export {
+  accuracy,
+  type BaseToNew,
+  baseToNew,
+  harmonicMean,
+  type TestImages,
+} from './msgcoop/metrics.js';
+export { type ImageFeatures, MSGCoOp } from './msgcoop/msgcoop.js';
+export type {
+  FeaturePromptOptions,
+  MSGCoOpOptions,
+  SharedPromptOptions,
+  TokenPromptOptions,
+} from './msgcoop/msgcoopOptions.js';
+export { type CoOpOptions, coop, type KgCoOpOptions, kgCoOp } from './msgcoop/presets.js';
+export {
+  diversityLoss,
+  type Labels,
+  type PromptLosses,
+  type PromptLossOptions,
+  type PromptLossWeights,
+  promptClassWeights,
+  promptLogits,
+  promptLosses,
+  semanticLoss,
+} from './msgcoop/promptLosses.js';
+export type { ClassSelection } from './msgcoop/promptSource.js';
+export { sampleShots } from './msgcoop/sampleShots.js';
+export { descriptionTargets } from './msgcoop/targets.js';
+export type { TextEncoder } from './msgcoop/textEncoder.js';
+export {
+  TinyTransformerEncoder,
+  type TinyTransformerEncoderOptions,
+} from './msgcoop/tinyTransformerEncoder.js';
+export { type WarmupCosineOptions, warmupCosine } from './msgcoop/warmupCosine.js';
 export {
   LoraGroup,
   type LoraGroupOptions,

@@ -4,9 +4,11 @@
  */
 import type { Adapter } from '@orth/testing';
 import { adapters as lora } from './adapters/lora.js';
+import { adapters as msgcoop } from './adapters/msgcoop.js';
 import { adapters as pego } from './adapters/pego.js';
 
 export const adapters: Record<string, Adapter> = {
   ...lora,
+  ...msgcoop,
   ...pego,
 };
