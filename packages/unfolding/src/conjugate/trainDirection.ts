@@ -1,0 +1,1 @@
+import { checkInteger, checkNumber, checkOptions, type CheckpointError } from '@orth/backend';
