@@ -17,6 +17,7 @@ import { einsumKernels } from './einsum.js';
 import { fftKernels } from './fft.js';
 import { gatherKernels } from './gather.js';
 import { maxPoolKernels } from './maxPool.js';
+import { repairedKernels } from './repairs.js';
 import { sliceKernels } from './slice.js';
 import { sumKernels } from './sum.js';
 import { transposeKernels } from './transpose.js';
@@ -38,6 +39,7 @@ const FAMILIES: readonly (() => KernelConfig[])[] = [
   complexKernels,
   einsumKernels,
   fftKernels,
+  repairedKernels,
 ];
 
 const state = globalRegistry('wasm-training-kernels', () => ({ registered: false }));
