@@ -54,9 +54,7 @@ export class CsrMatrix {
       const exact = i === 0 ? 0 : i === rows ? entries : undefined;
       checkInteger(caller, `rowPointers[${i}]`, pointers[i], { min: exact ?? min, max: entries });
       if (exact !== undefined && pointers[i] !== exact) {
-        throw new RangeError(
-          `${caller}: rowPointers[${i}] must be ${exact}, got ${pointers[i]}`,
-        );
+        throw new RangeError(`${caller}: rowPointers[${i}] must be ${exact}, got ${pointers[i]}`);
       }
     }
     for (let e = 0; e < entries; e++) {

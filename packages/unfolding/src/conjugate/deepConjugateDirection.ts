@@ -183,8 +183,7 @@ async function solveAll(
     const active = states.filter(({ status }) => status === undefined);
     if (active.length === 0 || checked.signal?.aborted) break;
     const asking = active.filter(({ abandoned }) => !abandoned);
-    const proposals =
-      asking.length > 0 ? await propose(asking.map((state) => state.input())) : [];
+    const proposals = asking.length > 0 ? await propose(asking.map((state) => state.input())) : [];
     for (const [i, q] of proposals.entries()) checkProposal(caller, q, n, i, onNonFinite);
     for (const state of active) {
       const q = proposals[asking.indexOf(state)];

@@ -85,7 +85,10 @@ export function directionLoss(
     const w = sub(b, mul(alpha, Au)) as Tensor2D;
     // −2 (wᵀAu / a) (b − 2α Au) − 2α A w
     const along = divNoNan(rowSum(mul(w, Au)), a);
-    const slope = mul(-2, sub(mul(along, sub(b, mul(mul(2, alpha), Au))), mul(-1, mul(alpha, apply(w)))));
+    const slope = mul(
+      -2,
+      sub(mul(along, sub(b, mul(mul(2, alpha), Au))), mul(-1, mul(alpha, apply(w)))),
+    );
     (save as (tensors: Tensor[]) => void)([divNoNan(slope, length)]);
     return {
       value: sum(mul(w, w), 1),

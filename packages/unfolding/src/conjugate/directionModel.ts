@@ -66,9 +66,7 @@ function onTensors(caller: string, n: number, model: (x: Tensor2D) => Tensor): P
         throw new TypeError(`${caller}: model must give a tensor, got ${typeof q}`);
       }
       if (q.size !== batch * n || q.shape[0] !== batch) {
-        throw new RangeError(
-          `${caller}: model must give shape [${batch},${n}], got [${q.shape}]`,
-        );
+        throw new RangeError(`${caller}: model must give shape [${batch},${n}], got [${q.shape}]`);
       }
       return q;
     });

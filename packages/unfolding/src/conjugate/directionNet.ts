@@ -8,13 +8,19 @@ import {
 } from '@orth/backend';
 import { type Tensor, tensor, type Variable, variable } from '@tensorflow/tfjs-core';
 import {
+  checkNetworkState,
+  loadWeights,
+  type NamedVariables,
+  type NetworkState,
+  saveNetwork,
+} from '../training/networkState.js';
+import {
   convolutionCount,
   type DirectionLevels,
   type DirectionWeights,
   directionNetwork,
   RESIDUAL_PAIRS,
 } from './directionNetwork.js';
-import { decodeFloat32, encodeFloat32, type Float32Text } from './float32Text.js';
 
 /** Options of {@link directionNet}. */
 export interface DirectionNetOptions {
@@ -28,18 +34,7 @@ export interface DirectionNetOptions {
   readonly seed?: number;
 }
 
-/** A saved {@link DirectionNet}: plain JSON. */
-export interface SavedDirectionNet {
-  readonly format: 'orth-direction-net';
-  readonly version: 1;
-  readonly dim: 2 | 3;
-  readonly filters: number;
-  readonly levels: DirectionLevels;
-  /** All weights one after another, in the order of `variables`. */
-  readonly weights: Float32Text;
-}
-
-const FORMAT = 'orth-direction-net';
+const CLASS_NAME = 'DirectionNet';
 
 /** Shape of each weight in order: kernel, bias, kernel, …, dense kernel, dense bias. */
 function weightShapes(dim: number, filters: number, levels: DirectionLevels): number[][] {
@@ -112,35 +107,34 @@ export class DirectionNet {
     };
   }
 
-  /** Weights and shape as plain JSON; reads the weights back, hence asynchronous. */
-  async save(): Promise<SavedDirectionNet> {
-    const all = new Float32Array(this.parameterCount);
-    let at = 0;
-    for (const values of await Promise.all(this.variables.map((each) => each.data()))) {
-      all.set(values, at);
-      at += values.length;
-    }
+  /** @internal Weights by their names in saved states. */
+  named(): NamedVariables {
+    const count = convolutionCount(this.levels);
+    return this.variables.map((own, i) => {
+      const kind = i % 2 === 0 ? 'kernel' : 'bias';
+      if (i < 2 * count) return [`${kind}${i >> 1}`, own] as const;
+      return [i % 2 === 0 ? 'denseKernel' : 'denseBias', own] as const;
+    });
+  }
+
+  /** Weights and shape as plain data ({@link encodeNetwork} makes bytes of it); reads the weights back, hence asynchronous. */
+  save(): Promise<NetworkState> {
     const { dim, filters, levels } = this;
-    return { format: FORMAT, version: 1, dim, filters, levels, weights: encodeFloat32(all) };
+    return saveNetwork(CLASS_NAME, { dim, filters, levels }, this.named());
   }
 
   /**
    * Takes the weights of a saved network of the same shape.
    * @throws CheckpointError for a damaged or another state; nothing is changed then
    */
-  restore(saved: SavedDirectionNet): void {
-    const read = readSaved('DirectionNet.restore', saved);
+  restore(state: NetworkState): void {
+    const caller = 'DirectionNet.restore';
+    const config = checkConfig(caller, state);
     for (const key of ['dim', 'filters', 'levels'] as const) {
-      if (read[key] === this[key]) continue;
-      throw new CheckpointError(
-        `DirectionNet.restore: ${key} must be ${this[key]}, got ${read[key]}`,
-      );
+      if (config[key] === this[key]) continue;
+      throw new CheckpointError(`${caller}: ${key} must be ${this[key]}, got ${config[key]}`);
     }
-    for (const [i, own] of this.variables.entries()) {
-      const next = tensor(read.values[i]!, own.shape, 'float32');
-      own.assign(next);
-      next.dispose();
-    }
+    loadWeights(caller, this.named(), state.weights);
   }
 
   /** Frees the weights; may be called twice. */
@@ -149,33 +143,19 @@ export class DirectionNet {
   }
 }
 
-function split(all: Float32Array, shapes: readonly number[][]): Float32Array[] {
-  let at = 0;
-  return shapes.map((shape) => {
-    const from = at;
-    at += sizeOf(shape);
-    return all.slice(from, at);
-  });
-}
-
-function readSaved(caller: string, saved: SavedDirectionNet) {
-  const fail = (problem: string) => new CheckpointError(`${caller}: ${problem}`);
-  if (saved?.format !== FORMAT) {
-    throw fail(`format must be ${FORMAT}, got ${String(saved?.format)}`);
+function checkConfig(caller: string, state: NetworkState) {
+  const { dim, filters, levels } = checkNetworkState(caller, state, CLASS_NAME).config ?? {};
+  const fits =
+    (dim === 2 || dim === 3) &&
+    Number.isInteger(filters) &&
+    (filters as number) >= 1 &&
+    Object.hasOwn(RESIDUAL_PAIRS, levels as string);
+  if (!fits) {
+    throw new CheckpointError(
+      `${caller}: dim, filters and levels must be those of a network, got ${dim}, ${filters} and ${levels}`,
+    );
   }
-  if (saved.version !== 1) throw fail(`version must be 1, got ${String(saved.version)}`);
-  const { dim, filters, levels } = saved;
-  if (dim !== 2 && dim !== 3) throw fail(`dim must be 2 or 3, got ${String(dim)}`);
-  if (!Number.isInteger(filters) || filters < 1) {
-    throw fail(`filters must be an integer >= 1, got ${String(filters)}`);
-  }
-  if (!Object.hasOwn(RESIDUAL_PAIRS, levels)) {
-    throw fail(`levels must be small or large, got ${String(levels)}`);
-  }
-  const shapes = weightShapes(dim, filters, levels);
-  const count = shapes.reduce((sum, shape) => sum + sizeOf(shape), 0);
-  const values = split(decodeFloat32(caller, 'weights', saved.weights, count), shapes);
-  return { dim, filters, levels, values };
+  return { dim: dim as 2 | 3, filters: filters as number, levels: levels as DirectionLevels };
 }
 
 /**
@@ -210,7 +190,16 @@ export function directionNet(options: DirectionNetOptions = {}): DirectionNet {
  * A network from what {@link DirectionNet.save} gave.
  * @throws CheckpointError for a damaged or another state
  */
-export function loadDirectionNet(saved: SavedDirectionNet): DirectionNet {
-  const { dim, filters, levels, values } = readSaved('loadDirectionNet', saved);
-  return new DirectionNet(dim, filters, levels, values);
+export function loadDirectionNet(state: NetworkState): DirectionNet {
+  const caller = 'loadDirectionNet';
+  const { dim, filters, levels } = checkConfig(caller, state);
+  const zeros = weightShapes(dim, filters, levels).map((shape) => new Float32Array(sizeOf(shape)));
+  const net = new DirectionNet(dim, filters, levels, zeros);
+  try {
+    loadWeights(caller, net.named(), state.weights);
+  } catch (error) {
+    net.dispose();
+    throw error;
+  }
+  return net;
 }

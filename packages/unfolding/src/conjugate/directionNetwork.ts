@@ -54,16 +54,19 @@ function convolve(x: Tensor, kernel: Tensor, bias: Tensor, activation: 'relu' | 
     [0, 0],
   ]);
   const beside = concat(
-    [0, 1, 2].map((at) => slice(padded, [0, at, 0, 0, 0], [batch, depth, height, width, inner])),
+    [0, 1, 2].map((at) => slice(padded, [0, at, 0, 0, 0], [-1, depth, -1, -1, -1])),
     4,
   );
   // [3, 3, 3, in, out] to [3, 3, 3·in, out].
   const taps = concat(
-    [0, 1, 2].map((at) => reshape(slice(kernel, at, 1), kernel.shape.slice(1))),
+    [0, 1, 2].map((at) =>
+      reshape(slice(kernel, [at, 0, 0, 0, 0], [1, -1, -1, -1, -1]), kernel.shape.slice(1)),
+    ),
     2,
-  ) as Tensor4D;
+  );
   const planes = reshape(beside, [batch * depth, height, width, 3 * inner]) as Tensor4D;
-  const y = fused.conv2d({ x: planes, filter: taps, bias, strides: 1, pad: 'same', activation });
+  const filter = taps as Tensor4D;
+  const y = fused.conv2d({ x: planes, filter, bias, strides: 1, pad: 'same', activation });
   return reshape(y, [batch, depth, height, width, channels]);
 }
 
@@ -94,8 +97,7 @@ function double(x: Tensor): Tensor {
   let y = x;
   let before = batch;
   for (const [axis, length] of grid.entries()) {
-    const after =
-      grid.slice(axis + 1).reduce((size, points) => size * points, 1) * channels;
+    const after = grid.slice(axis + 1).reduce((size, points) => size * points, 1) * channels;
     const rows = reshape(y, [before * length, 1, after]);
     y = concat([rows, rows], 1);
     before *= 2 * length;

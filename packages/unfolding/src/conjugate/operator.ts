@@ -57,7 +57,9 @@ export function checkOperator(caller: string, A: unknown, n: number): CheckedOpe
 /** @throws RangeError if the matrix is not square, not symmetric, or its diagonal shows that it is not positive */
 export function checkMatrix(caller: string, A: CsrMatrix): void {
   if (A.rows !== A.columns) {
-    throw new RangeError(`${caller}: A must be square, got ${A.rows} rows and ${A.columns} columns`);
+    throw new RangeError(
+      `${caller}: A must be square, got ${A.rows} rows and ${A.columns} columns`,
+    );
   }
   const asymmetry = A.asymmetry();
   if (asymmetry > SYMMETRIC_WITHIN) {
