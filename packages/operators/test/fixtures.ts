@@ -1,0 +1,5 @@
+/** Adapters for golden fixtures, one file for each system. */
+import type { Adapter } from '@orth/testing';
+import { adapters as spectralRefiner } from './adapters/spectralRefiner.js';
+
+export const adapters: Record<string, Adapter> = { ...spectralRefiner };
