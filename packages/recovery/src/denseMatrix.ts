@@ -9,11 +9,11 @@ export interface DenseMatrix {
 }
 
 /**
- * A matrix as an argument: a tensor (which is read back), `{ shape, data }`, or an array of rows. Nothing is read from a
+ * A matrix as an argument: a tensor of rank 2 (which is read back), `{ shape, data }`, or an array of rows. Nothing is read from a
  * device for the last two.
  */
 export type MatrixInput =
-  | Tensor2D
+  | Tensor
   | { readonly shape: readonly number[]; readonly data: ArrayLike<number> }
   | readonly (readonly number[])[];
 
@@ -49,7 +49,7 @@ function hostParts(caller: string, argument: string, x: unknown): DenseMatrix {
 export function matrixShape(caller: string, argument: string, x: MatrixInput): [number, number] {
   if (x instanceof Tensor) {
     checkTensor(caller, argument, x, { rank: 2, dtype: ['float32', 'int32'] });
-    return x.shape;
+    return x.shape as [number, number];
   }
   return [...hostParts(caller, argument, x).shape];
 }

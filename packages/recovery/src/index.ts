@@ -12,6 +12,14 @@ export {
   type FrankWolfeUpdate,
   frankWolfeUpdate,
 } from './dictionaryStep.js';
+export {
+  denseMeasurement,
+  gaussianMeasurement,
+  type LinearMeasurement,
+  maskMeasurement,
+  rankOneMeasurement,
+} from './linearMeasurement.js';
+export { type MatrixSensing, type MatrixSensingOptions, matrixSensing } from './matrixSensing.js';
 export { type MspOptions, type MspResult, mspDictionary, mspStep } from './mspDictionary.js';
 export {
   type DictionaryReport,
@@ -24,4 +32,29 @@ export type {
   RestoreDictionaryOptions,
 } from './onlineDictionaryOptions.js';
 export { randomOrthogonal } from './orthonormal.js';
+export {
+  detectOutliers,
+  estimateRank,
+  type Outliers,
+  type RankEstimate,
+  type RankOptions,
+  type SignRip,
+  signRipEstimate,
+} from './rankEstimate.js';
+export { type RobustLoss, robustLoss } from './robustLoss.js';
+export { type RobustPcaOptions, type RobustPcaResult, robustPca } from './robustPca.js';
+export { type ScaledSubgradientOptions, scaledSubgradient } from './scaledSubgradient.js';
 export { decodeSparse, encodeSparse, type SparseCodeOptions } from './sparseCode.js';
+export {
+  type SpectralInitOptions,
+  spectralInit,
+  spectralInitRectangular,
+} from './spectralInit.js';
+export {
+  type SubgmRectangularResult,
+  type SubgmResult,
+  subgm,
+  subgmRectangular,
+} from './subgm.js';
+export type { SubgmReason, SubgmReport } from './subgmLoop.js';
+export type { SubgmOptions, SubgmRecord, SubgmSchedule, SubgmStep } from './subgmOptions.js';

@@ -4,7 +4,9 @@
  */
 import type { Adapter } from '@orth/testing';
 import { adapters as onlineDictionary } from './adapters/onlineDictionary.js';
+import { adapters as subgm } from './adapters/subgm.js';
 
 export const adapters: Record<string, Adapter> = {
   ...onlineDictionary,
+  ...subgm,
 };

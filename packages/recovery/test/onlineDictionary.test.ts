@@ -370,9 +370,9 @@ describe('errors of dictionaries', () => {
       [0, 1, 0, 0, 0, -1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, -1, 0, 0, 0, 0, 0, 1, 0],
       [5, 5],
     );
-    const moved = matMul(D0, swap) as Tensor2D;
+    const moved = matMul(D0, swap);
     const other = randomOrthogonal(5, { seed: 6 });
-    const otherMoved = matMul(other, swap) as Tensor2D;
+    const otherMoved = matMul(other, swap);
     for (const error of [dictionaryError, atomError]) {
       expect(Math.abs(await error(moved, D0))).toBeLessThan(1e-6);
       expect(await error(otherMoved, D0)).toBeCloseTo(await error(other, D0), 5);
