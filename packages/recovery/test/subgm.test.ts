@@ -375,7 +375,6 @@ describe('robustPca', () => {
           rank: 2,
           mask: { shape: [rows, columns], data: seen },
           method,
-          steps: 600,
           ...(method === 'subgm' && { rho: 0.98 }),
         },
       );
