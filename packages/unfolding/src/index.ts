@@ -50,7 +50,36 @@ export {
   trainDirection,
 } from './conjugate/trainDirection.js';
 export type { HostVector } from './conjugate/vectors.js';
-
+// Learned proximal networks
+export {
+  type GammaScheduleOptions,
+  gammaSchedule,
+  type LpnStep,
+} from './proximal/gammaSchedule.js';
+export type { InvertOptions, InvertResult } from './proximal/invertGradient.js';
+export {
+  LPN,
+  type LpnConvOptions,
+  type LpnMlpOptions,
+  type LpnOptions,
+  type PriorResult,
+} from './proximal/lpn.js';
+export type {
+  Denoiser,
+  PlugAndPlayOptions,
+  PlugAndPlayResult,
+  PlugAndPlayStep,
+} from './proximal/plugAndPlay.js';
+export { type PnpAdmmOptions, type PnpAdmmResult, pnpAdmm } from './proximal/pnpAdmm.js';
+export { type PnpPgdOptions, pnpPgd } from './proximal/pnpPgd.js';
+export { proximalMatchingLoss } from './proximal/proximalMatchingLoss.js';
+export {
+  type LpnProgress,
+  type LpnTraining,
+  type LpnTrainingState,
+  type TrainLpnOptions,
+  trainLpn,
+} from './proximal/trainLpn.js';
 // Sparse recovery: classical and deep-unfolded
 export { Alista, type AlistaOptions } from './sparse/alista.js';
 export { alistaWeight } from './sparse/alistaWeight.js';
@@ -96,7 +125,6 @@ export {
 } from './sparse/trainUnfolded.js';
 export type { ApplyOptions, UnfoldedNetwork } from './sparse/unfoldedNetwork.js';
 export { type UnfoldedOptions, UnfoldedSparseRecovery } from './sparse/unfoldedSparseRecovery.js';
-
 // Training and saved networks
 export type { DescentRule, DescentState } from './training/descent.js';
 export {

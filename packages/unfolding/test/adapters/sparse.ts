@@ -95,7 +95,7 @@ const fistaLasso: Adapter = async ({ inputs, params }) => {
       objective = tensor2d(result.history.map((row) => Array.from(row)));
     }
   }
-  const exact = await lasso(A!, y!, { lambda, tolerance: 1e-12 });
+  const exact = await lasso(A!, y!, { lambda, tolerance: 1e-10 });
   const outputs = {
     x: stack(x),
     objective: objective!,
