@@ -1,1 +1,45 @@
-export {};
+export type { HostMatrix, MatrixLike, RowsLike } from './hostMatrix.js';
+export { type Eigenstructure, eigenstructure } from './randomFeatures/eigenstructure.js';
+export type { FeatureFunction, FeatureKind } from './randomFeatures/featureMaps.js';
+export { gaussianKernel, reluKernel, reluKernelHost } from './randomFeatures/kernels.js';
+export {
+  type Exponents,
+  kappaEstimate,
+  type MeasureExponentsOptions,
+  measureExponents,
+} from './randomFeatures/measureExponents.js';
+export type { RegressionTask, SpectrumTail } from './randomFeatures/modes.js';
+export {
+  type OptimalRidge,
+  type OptimalRidgeOptions,
+  optimalRidge,
+} from './randomFeatures/optimalRidge.js';
+export {
+  type PowerlawFittingRatio,
+  type PowerlawFittingRatioOptions,
+  type PowerlawSpectrumOptions,
+  powerlawFittingRatio,
+  powerlawSpectrum,
+} from './randomFeatures/powerlaw.js';
+export {
+  RandomFeatureRegressor,
+  type RandomFeatureRegressorOptions,
+  type RidgeErrors,
+} from './randomFeatures/randomFeatureRegressor.js';
+export type { PlainTensor, RegressorState } from './randomFeatures/regressorState.js';
+export {
+  type KrrRisk,
+  type KrrRiskOptions,
+  krrRisk,
+  type PerProblem,
+  type RfRisk,
+  type RfRiskOptions,
+  rfRisk,
+} from './randomFeatures/rfRisk.js';
+export type { Risk } from './randomFeatures/risk.js';
+export {
+  type Measured,
+  type RfSimulation,
+  type SimulateRfOptions,
+  simulateRf,
+} from './randomFeatures/simulate.js';
