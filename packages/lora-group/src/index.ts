@@ -1,13 +1,13 @@
 export { type AdaptOptions, adapt } from './adapters/adapt.js';
 export { AdaptedModel } from './adapters/adaptedModel.js';
 export { AdaptedVariables, type ApplyOptions } from './adapters/adaptedVariables.js';
-export {
-  AdapterSet,
-  type LoadOptions,
-  type ParameterCount,
-  type TargetDescription,
-  type WeightedOptions,
-} from './adapters/adapterSet.js';
+export { AdapterSet } from './adapters/adapterSet.js';
+export type {
+  LoadOptions,
+  ParameterCount,
+  TargetDescription,
+  WeightedOptions,
+} from './adapters/adapterTypes.js';
 export type { Combination } from './adapters/combineAdapters.js';
 export type { LayerLike, LayersModelLike, LayerWeight } from './adapters/layerTypes.js';
 export type { ModuleSelector, TargetInfo } from './adapters/matchTargets.js';
@@ -66,7 +66,7 @@ export type {
 export { type CoOpOptions, coop, type KgCoOpOptions, kgCoOp } from './msgcoop/presets.js';
 export {
   diversityLoss,
-  type Labels,
+  type ImageLabels,
   type PromptLosses,
   type PromptLossOptions,
   type PromptLossWeights,

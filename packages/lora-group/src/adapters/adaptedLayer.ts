@@ -15,7 +15,7 @@ import {
 } from '@tensorflow/tfjs-core';
 import { linear } from '../lora/linear.js';
 import { GREATEST_SEED } from './adaptedVariables.js';
-import type { ActiveModule } from './adapterSet.js';
+import type { ActiveModule } from './adapterTypes.js';
 import type { LayerTarget } from './layerTree.js';
 import { internals, type LayerLike, withProperties } from './layerTypes.js';
 import { isRecording, matrixOf } from './target.js';

@@ -1,7 +1,8 @@
 import type { Tensor, Variable } from '@tensorflow/tfjs-core';
 import { fromTorch, toTorch } from '../files/kernelLayout.js';
 import { type Call, callWithAdditions, callWithWeights } from './adaptedLayer.js';
-import { AdapterSet, type Trainable } from './adapterSet.js';
+import { AdapterSet } from './adapterSet.js';
+import type { Trainable } from './adapterTypes.js';
 import type { ExtraWeight } from './extraWeights.js';
 import {
   type LayerNode,

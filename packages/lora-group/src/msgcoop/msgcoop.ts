@@ -20,7 +20,7 @@ import { PromptDescent } from './promptDescent.js';
 import { decodePrompts, encodePrompts } from './promptFile.js';
 import {
   checkLabels,
-  type Labels,
+  type ImageLabels,
   type PromptLosses,
   promptClassWeights,
   promptLogits,
@@ -151,7 +151,7 @@ export class MSGCoOp {
    * The losses on some images, scalars, for a training loop of your own; differentiable with respect to {@link contexts} and
    * the images' features. Values are not read, so not checked.
    */
-  losses(imageFeatures: Tensor2D, labels: Labels): PromptLosses {
+  losses(imageFeatures: Tensor2D, labels: ImageLabels): PromptLosses {
     const caller = 'MSGCoOp.losses';
     this.checkImages(caller, imageFeatures);
     checkLabels(caller, labels, imageFeatures.shape[0], this.numClasses);
@@ -176,7 +176,7 @@ export class MSGCoOp {
    */
   async fit(
     imageFeatures: ImageFeatures,
-    labels: Labels,
+    labels: ImageLabels,
     options: FitOptions = {},
   ): Promise<FitEpoch[]> {
     const caller = 'MSGCoOp.fit';
@@ -291,7 +291,7 @@ export class MSGCoOp {
     await checkDirections(caller, 'imageFeatures', images);
   }
 
-  private async checkedLabels(caller: string, labels: Labels): Promise<Int32Array> {
+  private async checkedLabels(caller: string, labels: ImageLabels): Promise<Int32Array> {
     const isTensor = labels instanceof Tensor;
     if (isTensor) checkLabels(caller, labels, labels.size, this.numClasses);
     const values = isTensor ? await labels.data() : labels;

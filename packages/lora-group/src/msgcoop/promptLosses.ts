@@ -49,8 +49,8 @@ export type PromptLosses = {
   readonly total: Scalar;
 };
 
-/** Labels of images: class numbers. */
-export type Labels = Tensor | ArrayLike<number>;
+/** ImageLabels of images: class numbers. */
+export type ImageLabels = Tensor | ArrayLike<number>;
 
 /** As in the authors' code. */
 const COSINE_EPSILON = 1e-7;
@@ -153,7 +153,7 @@ export function diversityLoss(textFeatures: Tensor): Scalar {
  */
 export function promptLosses(
   features: { readonly textFeatures: Tensor; readonly imageFeatures: Tensor },
-  labels: Labels,
+  labels: ImageLabels,
   options: PromptLossOptions = {},
 ): PromptLosses {
   const caller = 'promptLosses';
@@ -201,7 +201,12 @@ export function checkTarget(
 }
 
 /** @throws TypeError or RangeError for another count, or, if they are no tensor, for one that is no class number */
-export function checkLabels(caller: string, labels: Labels, count: number, classes: number): void {
+export function checkLabels(
+  caller: string,
+  labels: ImageLabels,
+  count: number,
+  classes: number,
+): void {
   if (labels instanceof Tensor) {
     checkTensor(caller, 'labels', labels, { shape: [count], dtype: ['int32'] });
     return;
