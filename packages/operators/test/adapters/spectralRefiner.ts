@@ -4,12 +4,16 @@ import {
   gaussianRandomField,
   mcwilliamsVorticity,
   NavierStokes2D,
+  type OutputLayer,
   relativeError,
   residual,
+  STFNO,
   type Stepper,
   sobolevNorm,
   spectralConv,
+  spectralOutput,
   type TimeScheme,
+  widenModes,
 } from '@orth/operators';
 import type { Adapter, AdapterContext } from '@orth/testing';
 import {
@@ -28,6 +32,7 @@ import {
   tensor,
   tidy,
   transpose,
+  variableGrads,
 } from '@tensorflow/tfjs-core';
 
 type Inputs = AdapterContext['inputs'];
@@ -248,6 +253,129 @@ const sobolev: Adapter = ({ inputs, params, wanted }) =>
     return results;
   });
 
+const outConv: Adapter = ({ inputs, params, wanted }) =>
+  tidy(() => {
+    const { outSteps, delta, extendTo } = params;
+    const latent = framesFirst(inputs.latent!);
+    const [batch, t, nx, ny] = [latent.shape[0]!, ...latent.shape.slice(2)] as [
+      number,
+      number,
+      number,
+      number,
+    ];
+    const frames = framesFirst(inputs.input!);
+    const last = reshape(slice(frames, [0, frames.shape[1]! - 1, 0, 0], [batch, 1, nx, ny]), [
+      batch,
+      nx,
+      ny,
+    ]);
+    const layer = {
+      weight: joinWeights(four(inputs, 'weight')),
+      bias: joinBiases(four(inputs, 'bias')),
+    };
+    const run = (own: OutputLayer) =>
+      transpose(
+        spectralOutput(reshape(latent, [batch, t, nx, ny]), last, {
+          ...own,
+          outSteps,
+          biasScale: delta,
+        }),
+        [0, 2, 3, 1],
+      );
+    const before = run(layer);
+    const after = extendTo ? run(widenModes(layer, extendTo)) : before;
+    return Object.fromEntries(wanted.map((name) => [name, name === 'before' ? before : after]));
+  });
+
+/** Their parameter names to ours. */
+function ourName(name: string): string {
+  return name
+    .replace(/^lifting_operator\.norm\.weight$/, 'lifting/norm/gamma')
+    .replace(/^lifting_operator\.norm\.bias$/, 'lifting/norm/beta')
+    .replace(/^lifting_operator\.proj\./, 'lifting/projection/')
+    .replace(/^lifting_operator\.sconv\.weight\.\d$/, 'lifting/spectral')
+    .replace(/^lifting_operator\.mlp\.linear(\d)\./, 'lifting/ffn$1/')
+    .replace(/^spectral_conv\.(\d+)\.weight\.\d$/, (_, i) => `block${Number(i) + 1}/spectral`)
+    .replace(/^mlp\.(\d+)\.linear(\d)\./, (_, i, j) => `block${Number(i) + 1}/ffn${j}/`)
+    .replace(/^w\.(\d+)\./, (_, i) => `block${Number(i) + 1}/skip/`)
+    .replace(/^reduction\./, 'reduction/')
+    .replace(/^output_operator\.conv\.(weight|bias)\.\d$/, 'output/$1')
+    .replace(/^((?!output|block\d+\/spectral|lifting\/spectral).*)\/weight$/, '$1/kernel');
+}
+
+function positionalEncoding({
+  width,
+  inSteps,
+  beta,
+  maxTimeSteps = 100,
+}: AdapterContext['params']) {
+  // The encoding at the grid's first point is what the network adds to a zero input there.
+  const rows = Array.from({ length: width }, (_, c) =>
+    Array.from({ length: inSteps }, (_, i) => {
+      const t = (i + 1) / maxTimeSteps;
+      if (c < 3) return c === 2 ? t : 0;
+      const angle = Math.PI * (c - 2) * t;
+      return Math.exp(beta * t) * (c % 2 ? Math.sin(angle) : Math.cos(angle));
+    }),
+  );
+  return tensor(rows.flat(), [width, inSteps]);
+}
+
+const sfno: Adapter = ({ inputs, params, wanted }) => {
+  const { modes, width, outSteps, latentSteps, spectralLayers, activation, beta, delta } = params;
+  const model = new STFNO({
+    modes,
+    width,
+    layers: spectralLayers,
+    latentSteps,
+    beta,
+    delta,
+    activation: String(activation).toLowerCase() as 'gelu' | 'relu',
+    expansion: params.channelExpansion ?? 4,
+    timeScale: params.maxTimeSteps ?? 100,
+  });
+  const results = tidy(() => {
+    const values: Record<string, Tensor> = {};
+    for (const [name, x] of Object.entries(inputs)) {
+      if (name === 'v') continue;
+      const match = /^(.*\.(weight|bias))\.(\d)$/.exec(name);
+      if (match && match[3] !== '0') continue;
+      const blocks = match ? [0, 1, 2, 3].map((i) => inputs[`${match[1]}.${i}`]!) : [];
+      const own = ourName(name);
+      if (match) values[own] = match[2] === 'weight' ? joinWeights(blocks) : joinBiases(blocks);
+      else values[own] = reshape(x, x.shape.slice(0, 2));
+    }
+    model.setWeights(values);
+    const v = transpose(inputs.v!, [0, 3, 1, 2]);
+    const run = () => model.predict(v, { outSteps });
+    const latent = transpose(model.latent(v), [0, 2, 3, 1]);
+    const result: Record<string, Tensor> = {
+      output: transpose(run(), [0, 2, 3, 1]),
+      latent: reshape(latent, [latent.shape[0]!, 1, ...latent.shape.slice(1)]),
+    };
+    if (wanted.includes('positionalEncoding')) {
+      result.positionalEncoding = positionalEncoding(params);
+    }
+    const names = wanted.filter((name) => name.startsWith('grad:'));
+    if (names.length === 0) return result;
+    const { grads } = variableGrads(
+      () => sum(square(run())) as Scalar,
+      [...model.weights.values()],
+    );
+    for (const name of names) {
+      const theirs = name.slice('grad:'.length);
+      const g = grads[model.weights.get(ourName(theirs))!.name]!;
+      const block = /\.(weight|bias)\.(\d)$/.exec(theirs);
+      if (!block) result[name] = reshape(g, inputs[theirs]!.shape);
+      else if (block[1] === 'weight') result[name] = blockOfWeight(g, Number(block[2]));
+      else result[name] = blockOfBias(g, Number(block[2]));
+    }
+    return result;
+  });
+  model.dispose();
+  return results;
+};
+
 export const adapters: Record<string, Adapter> = {
   'operators/spectral-refiner/spectralConv': spectralConvAdapter,
   'operators/spectral-refiner/initialConditions': initialConditions,
@@ -255,4 +383,6 @@ export const adapters: Record<string, Adapter> = {
   'operators/spectral-refiner/imexStep': imexStep,
   'operators/spectral-refiner/residual': residualAdapter,
   'operators/spectral-refiner/sobolevNorm': sobolev,
+  'operators/spectral-refiner/outConv': outConv,
+  'operators/spectral-refiner/sfno': sfno,
 };
