@@ -1,4 +1,16 @@
 export type { HostMatrix, MatrixLike, RowsLike } from './hostMatrix.js';
+export { type ChinchillaFit, fitChinchilla } from './laws/chinchilla.js';
+export { dataEfficiency, effectiveData } from './laws/effectiveData.js';
+export type { Interval } from './laws/intervals.js';
+export { type EnsembleLoss, type JointAsymptote, jointAsymptote } from './laws/jointAsymptote.js';
+export {
+  type FitOptions,
+  fitPowerLaw,
+  type PowerLawFit,
+  type PowerLawOptions,
+} from './laws/powerLaw.js';
+export type { PowerLaw } from './laws/powerLawSearch.js';
+export { fitReciprocal, type ReciprocalFit } from './laws/reciprocal.js';
 export { type Eigenstructure, eigenstructure } from './randomFeatures/eigenstructure.js';
 export type { FeatureFunction, FeatureKind } from './randomFeatures/featureMaps.js';
 export { gaussianKernel, reluKernel, reluKernelHost } from './randomFeatures/kernels.js';
