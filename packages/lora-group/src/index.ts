@@ -17,6 +17,38 @@ export type { AdapterConfig } from './files/adapterConfig.js';
 export type { AdapterFiles } from './files/adapterFile.js';
 export type { FileTensor } from './files/fileTensor.js';
 export { decodeSafetensors, encodeSafetensors, type Safetensors } from './files/safetensors.js';
+export type { AdamState } from './lambdaOrth/adam.js';
+export {
+  type BackfillCurve,
+  type BackfillCurveOptions,
+  type BackfillGallery,
+  backfillCurve,
+  backfillOrder,
+} from './lambdaOrth/backfill.js';
+export {
+  type ClassLabels,
+  type CompatibilityLoss,
+  type CompatibilityLossOptions,
+  compatibilityLoss,
+  contrastiveLoss,
+  type MappedEmbeddings,
+} from './lambdaOrth/compatibilityLoss.js';
+export {
+  CompatibleAdapter,
+  type CompatibleAdapterOptions,
+  type CompatibleAdapterState,
+  type CompatibleFitOptions,
+  type CompatibleFitProgress,
+} from './lambdaOrth/compatibleAdapter.js';
+export type { EmbeddingMapForm } from './lambdaOrth/embeddingMaps.js';
+export { type LambdaOrthOptions, lambdaOrth, softOrth } from './lambdaOrth/lambdaOrth.js';
+export { procrustes } from './lambdaOrth/procrustes.js';
+export {
+  type EmbeddingMetric,
+  type RetrievalOptions,
+  type RetrievalResult,
+  retrieval,
+} from './lambdaOrth/retrieval.js';
 export {
   type DoraForwardOptions,
   doraForward,
@@ -84,6 +116,60 @@ export {
   type TinyTransformerEncoderOptions,
 } from './msgcoop/tinyTransformerEncoder.js';
 export { type WarmupCosineOptions, warmupCosine } from './msgcoop/warmupCosine.js';
+export { circularConv1d, circularConv2d } from './orthConv/circularConv.js';
+export { type ConvMatrixOptions, convMatrix } from './orthConv/convMatrix.js';
+export type { ConvPadding, PerAxis } from './orthConv/convShape.js';
+export { type ConvExistence, type ConvLayer, orthogonalConvExists } from './orthConv/existence.js';
+export { type LorthOptions, lorth, type SpectralBounds, spectralBounds } from './orthConv/lorth.js';
+export {
+  LorthRegularizer,
+  type LorthRegularizerOptions,
+  lorthRegularizer,
+} from './orthConv/lorthRegularizer.js';
+export { type ConvResiduals, convResiduals, residualNorms } from './orthConv/residuals.js';
+export { convSingularValues } from './orthConv/singularValues.js';
+export { type BjorckOptions, bjorck } from './orthoRegs/bjorck.js';
+export { blockReflector } from './orthoRegs/blockReflector.js';
+export { cayley } from './orthoRegs/cayley.js';
+export type { GramSide } from './orthoRegs/deviation.js';
+export { haar } from './orthoRegs/haar.js';
+export { householder } from './orthoRegs/householder.js';
+export { matrixExp } from './orthoRegs/matrixExp.js';
+export { type OrthogonalMap, type OrthogonalOptions, orthogonal } from './orthoRegs/orthogonal.js';
+export { type OrthogonalityErrors, orthogonalityErrors } from './orthoRegs/orthogonalityErrors.js';
+export {
+  OrthogonalVariable,
+  type OrthogonalVariableOptions,
+  type OrthogonalVariableState,
+  orthogonalVariable,
+  restoreOrthogonalVariable,
+} from './orthoRegs/orthogonalVariable.js';
+export { parsevalStep, parsevalUpdate } from './orthoRegs/parseval.js';
+export {
+  type OrthoPenaltyKind,
+  type OrthoPenaltyOptions,
+  orthoPenalty,
+  type PenaltyWeight,
+} from './orthoRegs/penalties.js';
+export {
+  LayerRegularizer,
+  OrthoRegularizer,
+  type OrthoRegularizerOptions,
+  orthoRegularizer,
+} from './orthoRegs/regularizer.js';
+export {
+  type RiemannianStepOptions,
+  riemannianStep,
+  stiefelTangent,
+} from './orthoRegs/riemannian.js';
+export { skewSymmetric } from './orthoRegs/skewSymmetric.js';
+export {
+  SpectralNorm,
+  type SpectralNormalized,
+  type SpectralNormOptions,
+  type SpectralNormState,
+  spectralNormalize,
+} from './orthoRegs/spectralNorm.js';
 export {
   LoraGroup,
   type LoraGroupOptions,

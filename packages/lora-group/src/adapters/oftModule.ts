@@ -1,7 +1,8 @@
 import { CheckpointError } from '@orth/backend';
 import { sub, type Tensor, tensor, tidy, type Variable, variable } from '@tensorflow/tfjs-core';
 import { expectShape, type FileTensor } from '../files/fileTensor.js';
-import { blockSizeOf, oftRotation, oftWeight } from '../lora/oft.js';
+import { oftRotation, oftWeight } from '../lora/oft.js';
+import { triangleSize } from '../orthoRegs/skewSymmetric.js';
 import type { AdapterModule } from './adapterModule.js';
 import { freeName, type Target } from './target.js';
 
@@ -71,7 +72,7 @@ export function oftFromFile({ path, inSize }: Target, parts: ReadonlyMap<string,
     const rule = `${path}.oft_R.weight must be in the file`;
     throw new CheckpointError(`loadAdapter: ${rule}; nothing was changed`);
   }
-  const blockSize = blockSizeOf(v.shape[1] ?? 0);
+  const blockSize = triangleSize(v.shape[1] ?? 0);
   const blocks = inSize / blockSize;
   if (!Number.isInteger(blocks)) {
     const rule = `${path}.oft_R.weight must have blocks that divide ${inSize} inputs`;
