@@ -1,1 +1,60 @@
-export {};
+export {
+  type ErrorBoundTerms,
+  hypergradientErrorBound,
+  type LineSearchTerms,
+  lineSearchValue,
+} from './maid/bounds.js';
+export {
+  type AccuracySchedule,
+  type FixedAccuracyOptions,
+  fixedAccuracy,
+  Hoag,
+  type HoagOptions,
+  type HoagResult,
+  type HoagState,
+  type HoagStep,
+  hoag,
+} from './maid/hoag.js';
+export {
+  estimateCrossNorm,
+  type Hypergradient,
+  type HypergradientOptions,
+  hypergradient,
+} from './maid/hypergradient.js';
+export { conjugateGradient, type LinearSolution, type LowerSolver } from './maid/lowerSolver.js';
+export { Maid, type MaidResult, type MaidState, type MaidStep, maid } from './maid/maid.js';
+export type { MaidOptions } from './maid/maidOptions.js';
+export type { OracleOptions } from './maid/oracleOptions.js';
+export type { RunOptions, RunProgress, RunResult } from './maid/outerRun.js';
+export type { StopReason } from './maid/outerState.js';
+export type {
+  BilevelConstants,
+  BilevelProblem,
+  MaybePromise,
+  UpperValue,
+} from './maid/problem.js';
+export {
+  type FieldsOfExpertsOptions,
+  type FieldsOfExpertsProblem,
+  fieldsOfExperts,
+} from './maid/problems/fieldsOfExperts.js';
+export {
+  type LogisticOptions,
+  type LogisticProblem,
+  logisticProblem,
+} from './maid/problems/logisticProblem.js';
+export {
+  type QuadraticData,
+  type QuadraticProblem,
+  quadraticProblem,
+  type Rows,
+} from './maid/problems/quadraticProblem.js';
+export { type TvDenoisingOptions, tvDenoising } from './maid/problems/tvDenoising.js';
+export type { SecondOrderMethod } from './maid/secondOrder.js';
+export type { VectorLike } from './maid/startPoint.js';
+export {
+  type TensorProblem,
+  type TensorProblemOptions,
+  tensorProblem,
+} from './maid/tensorProblem.js';
+export type { Work } from './maid/work.js';
