@@ -66,6 +66,7 @@ export {
 } from './proximal/lpn.js';
 export type {
   Denoiser,
+  PlugAndPlayIterate,
   PlugAndPlayOptions,
   PlugAndPlayResult,
   PlugAndPlayStep,

@@ -34,7 +34,7 @@ export interface PlugAndPlayOptions {
    */
   readonly tolerance?: number;
   /** Called after each iteration. */
-  readonly onStep?: (progress: PlugAndPlayStep) => void;
+  readonly onStep?: (progress: PlugAndPlayStep, iterate: PlugAndPlayIterate) => void;
   /** Ends the work early; the result so far is returned. */
   readonly signal?: AbortSignal;
 }
@@ -50,6 +50,15 @@ export interface PlugAndPlayStep {
    * {@link LPN} and without a box, where it never rises if the step is within its bound.
    */
   readonly objective?: number;
+}
+
+/** The iterates, as `onStep` sees them; disposed after the next iteration: clone what is to be kept. */
+export interface PlugAndPlayIterate {
+  readonly x: Tensor;
+  /** Denoised copy, of `pnpAdmm`. */
+  readonly z?: Tensor;
+  /** Scaled multiplier, of `pnpAdmm`. */
+  readonly u?: Tensor;
 }
 
 /** What a plug-and-play method found. */
@@ -189,8 +198,8 @@ export class Watch {
     return this.status === 'maxIterations';
   }
 
-  /** Takes an iteration's errors and objective. */
-  see(error: Float32Array, objective?: number): void {
+  /** Takes what an iteration gave. */
+  see(error: Float32Array, iterate: PlugAndPlayIterate, objective?: number): void {
     const { tolerance = 0, onStep } = this.options;
     this.error = error;
     const worst = Math.max(...error);
@@ -202,7 +211,7 @@ export class Watch {
     this.history.push(step);
     if (!Number.isFinite(worst)) this.status = 'diverged';
     else if (tolerance > 0 && worst <= tolerance) this.status = 'converged';
-    onStep?.(step);
+    onStep?.(step, iterate);
   }
 }
 

@@ -107,7 +107,7 @@ export async function pnpAdmm(
       [x, z, u] = [x1, z1, u1];
       const values = (await error.data()) as Float32Array;
       error.dispose();
-      watch.see(values);
+      watch.see(values, { x, z, u });
     }
     const { status, history, error } = watch;
     const guaranteed = problem.lpn !== undefined && problem.lpn.alpha > 0 && rho > 2 * scale * L;

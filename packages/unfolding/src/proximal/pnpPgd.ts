@@ -97,7 +97,7 @@ export async function pnpPgd(
       const values = (await report.data()) as Float32Array;
       report.dispose();
       const B = x.shape[0]!;
-      watch.see(values.slice(0, B), tracked ? values[B] : undefined);
+      watch.see(values.slice(0, B), { x }, tracked ? values[B] : undefined);
     }
     const { status, history, error } = watch;
     const guaranteed = lpn !== undefined && lpn.alpha > 0 && eta * L < 1;

@@ -3,8 +3,6 @@ import { checkOptions, checkTensor } from '@orth/backend';
 import { add, keep, matMul, mul, scalar, sub, type Tensor2D } from '@tensorflow/tfjs-core';
 import { alistaWeight } from './alistaWeight.js';
 import { LearnedThresholding } from './learnedThresholding.js';
-import { Measurement } from './linearOperator.js';
-import { inverseLipschitz } from './lipschitz.js';
 import {
   checkSelection,
   SELECTION_OPTIONS,
@@ -49,12 +47,7 @@ export class Alista extends LearnedThresholding<'step' | 'threshold'> {
     super('Alista', A, { layers, lambda });
     this.selection = selection;
     this.W = keep(weight.clone());
-    for (let k = 0; k < layers; k++) {
-      this.createLayer(() => {
-        const step = inverseLipschitz('Alista', new Measurement('Alista', A, false));
-        return { step: scalar(1), threshold: mul(scalar(lambda), step) };
-      });
-    }
+    this.createLayers((step) => ({ step: scalar(1), threshold: mul(scalar(lambda), step) }));
   }
 
   /**

@@ -3,6 +3,7 @@ import { checkInteger, checkNumber, checkOptions, checkTensor } from '@orth/back
 import {
   dispose,
   keep,
+  type Scalar,
   type Tensor,
   type Tensor1D,
   type Tensor2D,
@@ -18,6 +19,7 @@ import {
   saveNetwork,
 } from '../training/networkState.js';
 import { Measurement } from './linearOperator.js';
+import { inverseLipschitz } from './lipschitz.js';
 import { objectivePacked } from './sparseObjective.js';
 import type { ApplyOptions, UnfoldedNetwork } from './unfoldedNetwork.js';
 
@@ -50,14 +52,25 @@ export abstract class LearnedThresholding<Weights extends string> implements Unf
   /** The layer's output. */
   protected abstract layer(k: number, x: Tensor2D | undefined, y: Tensor2D): Tensor2D;
 
-  /** Makes variables of initial values. */
-  protected createLayer(make: () => Record<Weights, Tensor>): void {
-    const entries = Object.entries<Tensor>(tidy(make)).map(([name, value]) => {
-      const made = variable(value);
-      value.dispose();
-      return [name, made];
-    });
-    this.weights.push(Object.fromEntries(entries));
+  /**
+   * Makes variables of all layers.
+   * @param make - initial values of a layer; is given 1/L
+   * @param tied - whether all layers share one set
+   */
+  protected createLayers(make: (step: Scalar) => Record<Weights, Tensor>, tied = false): void {
+    const step = inverseLipschitz(this.className, this.measurement);
+    const create = () => {
+      const entries = Object.entries<Tensor>(tidy(() => make(step))).map(([name, value]) => {
+        const made = variable(value);
+        value.dispose();
+        return [name, made];
+      });
+      return Object.fromEntries(entries);
+    };
+    for (let k = 0; k < this.layers; k++) {
+      this.weights.push(tied && k > 0 ? this.weights[0]! : create());
+    }
+    step.dispose();
   }
 
   /** Options that rebuild the network. */

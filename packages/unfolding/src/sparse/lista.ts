@@ -11,8 +11,6 @@ import {
   transpose,
 } from '@tensorflow/tfjs-core';
 import { LearnedThresholding } from './learnedThresholding.js';
-import { Measurement } from './linearOperator.js';
-import { inverseLipschitz } from './lipschitz.js';
 import { softPacked } from './thresholds.js';
 
 /** Options of {@link Lista}. */
@@ -44,21 +42,14 @@ export class Lista extends LearnedThresholding<'input' | 'state' | 'threshold'> 
     checkBoolean('Lista', 'tied', tied);
     super('Lista', A, { layers, lambda });
     this.tied = tied;
-    for (let k = 0; k < layers; k++) {
-      if (tied && k > 0) {
-        this.weights.push(this.weights[0]!);
-        continue;
-      }
-      this.createLayer(() => {
-        const step = inverseLipschitz('Lista', new Measurement('Lista', A, false));
-        const gram = matMul(A, A, true);
-        return {
-          input: mul(transpose(A), step),
-          state: sub(eye(A.shape[1]), mul(gram, step)),
-          threshold: mul(scalar(lambda), step),
-        };
-      });
-    }
+    this.createLayers((step) => {
+      const gram = matMul(A, A, true);
+      return {
+        input: mul(transpose(A), step),
+        state: sub(eye(A.shape[1]), mul(gram, step)),
+        threshold: mul(scalar(lambda), step),
+      };
+    }, tied);
   }
 
   protected override config() {

@@ -2,8 +2,6 @@
 import { checkOptions } from '@orth/backend';
 import { add, matMul, mul, scalar, sub, type Tensor2D } from '@tensorflow/tfjs-core';
 import { LearnedThresholding } from './learnedThresholding.js';
-import { Measurement } from './linearOperator.js';
-import { inverseLipschitz } from './lipschitz.js';
 import {
   checkSelection,
   SELECTION_OPTIONS,
@@ -40,12 +38,10 @@ export class ListaCp extends LearnedThresholding<'weight' | 'threshold'> {
     checkSelection('ListaCp', selection);
     super('ListaCp', A, { layers, lambda });
     this.selection = selection;
-    for (let k = 0; k < layers; k++) {
-      this.createLayer(() => {
-        const step = inverseLipschitz('ListaCp', new Measurement('ListaCp', A, false));
-        return { weight: mul(A, step), threshold: mul(scalar(lambda), step) };
-      });
-    }
+    this.createLayers((step) => ({
+      weight: mul(A, step),
+      threshold: mul(scalar(lambda), step),
+    }));
   }
 
   protected override config() {

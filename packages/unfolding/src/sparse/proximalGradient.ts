@@ -60,6 +60,8 @@ export interface SparseProgress {
   readonly total: number;
   /** What the tolerance is compared with, for the worst sample. */
   readonly error: number;
+  /** The iterate; disposed after the call: clone what is to be kept. */
+  readonly x: Tensor;
 }
 
 /** What a solver found. */
@@ -242,7 +244,11 @@ async function iterate(run: Run): Promise<SparseResult> {
       iterations += 1;
       if (!change) continue;
       looked = await look(op, rule, x, target, change);
-      onStep?.({ step: iterations, total: steps, error: looked.worst });
+      if (onStep) {
+        const seen = tidy(() => unpack(x1, field));
+        onStep({ step: iterations, total: steps, error: looked.worst, x: seen });
+        if (seen !== x1) seen.dispose();
+      }
       if (!looked.finite) status = 'diverged';
       else if (tolerance > 0 && looked.worst <= tolerance) status = 'converged';
       if (status !== 'maxSteps') break;

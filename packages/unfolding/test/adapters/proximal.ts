@@ -150,29 +150,27 @@ const conv: Adapter = ({ inputs, params }) => {
 const priorAdmm: Adapter = async ({ inputs, params, wanted }) => {
   const model = makeMlp(inputs, params);
   const { x, A, b } = inputs as Record<string, Tensor>;
-  const { y, value } = await model.prior(x!, { tolerance: 1e-6 });
+  const { y, value } = await model.prior(x!, { tolerance: 1e-5 });
   const outputs: Record<string, Tensor> = {
     inverse: y,
     prior: value,
     psiAtInverse: model.scalar(y),
   };
   for (const name of wanted.filter((w) => w.startsWith('admm'))) {
-    const traces: Tensor[] = [];
-    for (let iterations = 1; iterations <= params.iterations; iterations++) {
-      const batch = reshape(b!, [-1, A!.shape[0]!]);
-      const result = await pnpAdmm(A!, batch, model, {
-        rho: params.rho,
-        scale: params.dataScale,
-        order: name.slice('admm'.length) as PnpAdmmOptions['order'],
-        iterations,
-        cgTolerance: 1e-6,
-      });
-      batch.dispose();
-      traces.push(tidy(() => reshape(stack([result.x, result.z, result.u]), [3, A!.shape[1]!])));
-      dispose([result.x, result.z, result.u]);
-    }
-    outputs[name] = stack(traces);
-    dispose(traces);
+    const trace: Tensor[] = [];
+    const batch = reshape(b!, [-1, A!.shape[0]!]);
+    const { x, z, u } = await pnpAdmm(A!, batch, model, {
+      rho: params.rho,
+      scale: params.dataScale,
+      order: name.slice('admm'.length) as PnpAdmmOptions['order'],
+      iterations: params.iterations,
+      cgTolerance: 1e-6,
+      onStep: (_, { x, z, u }) => {
+        trace.push(tidy(() => reshape(stack([x, z!, u!]), [3, A!.shape[1]!])));
+      },
+    });
+    outputs[name] = stack(trace);
+    dispose([...trace, batch, x, z, u]);
   }
   model.dispose();
   return outputs;

@@ -87,18 +87,19 @@ const fistaLasso: Adapter = async ({ inputs, params }) => {
   const { A, y } = inputs as Record<string, Tensor2D>;
   const { lambda, iterations } = params;
   const x: Tensor[] = [];
-  let objective: Tensor | undefined;
-  for (let k = 1; k <= iterations; k++) {
-    const result = await fista(A!, y!, { lambda, steps: k, history: k === iterations });
-    x.push(result.x);
-    if (result.history) {
-      objective = tensor2d(result.history.map((row) => Array.from(row)));
-    }
-  }
+  const result = await fista(A!, y!, {
+    lambda,
+    steps: iterations,
+    checkEvery: 1,
+    history: true,
+    onStep: (progress) => x.push(progress.x.clone()),
+  });
+  const objective = tensor2d(result.history!.map((row) => Array.from(row)));
+  result.x.dispose();
   const exact = await lasso(A!, y!, { lambda, tolerance: 1e-10 });
   const outputs = {
     x: stack(x),
-    objective: objective!,
+    objective,
     L: await lipschitz(A!),
     lassoSolution: exact.x,
     lassoObjective: exact.objective,
