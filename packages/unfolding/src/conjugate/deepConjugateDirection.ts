@@ -19,6 +19,8 @@ export interface DirectionStep extends SolveStep {
   readonly index: number;
   /** Whether the residual was followed in place of the model's proposal. */
   readonly fallback: boolean;
+  /** x as it is now, `[n]`; changes with the next iteration: copy it to keep it. */
+  readonly x: Float64Array;
 }
 
 /** What both solvers by proposed directions take. */
@@ -38,7 +40,7 @@ interface CommonOptions extends Omit<SolveOptions, 'x0' | 'onStep'> {
   readonly safeguard?: number;
   /**
    * The model is given up, and conjugate gradients finish, once the residual has not halved in this many iterations;
-   * integer >= 1, or Infinity. Default 20
+   * integer >= 1, or Infinity. Default 50
    */
   readonly stallWindow?: number;
   /** Proposals with NaN or infinities: an error, or the residual in their place. Default `'throw'` */
@@ -144,7 +146,7 @@ async function solveAll(
   const n = first.length;
   const { x0, onStep, ...plain } = options;
   const checked = checkSolveOptions(caller, n, plain, { tol: 1e-4, maxIter: 1000 }, KNOWN);
-  const { history = 2, normalize = true, safeguard = 0.5, stallWindow = 20 } = options;
+  const { history = 2, normalize = true, safeguard = 0.5, stallWindow = 50 } = options;
   const { onNonFinite = 'throw' } = options;
   checkInteger(caller, 'history', history, { min: 0 });
   checkBoolean(caller, 'normalize', normalize);
@@ -194,6 +196,7 @@ async function solveAll(
         residual: state.residual,
         relativeResidual: state.reference > 0 ? state.residual / state.reference : 0,
         fallback: state.fellBack,
+        x: state.x,
       });
     }
   }

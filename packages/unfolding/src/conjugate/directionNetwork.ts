@@ -46,25 +46,21 @@ function convolve(x: Tensor, kernel: Tensor, bias: Tensor, activation: 'relu' | 
     return fused.conv2d({ x: x as Tensor4D, filter, bias, strides: 1, pad: 'same', activation });
   }
   const [batch, depth, height, width, inner] = x.shape as [number, number, number, number, number];
-  const padded = pad(x, [
+  // Of rank 3 and 2, which slice and pad of every backend take.
+  const layers = pad(reshape(x, [batch, depth, height * width * inner]), [
     [0, 0],
     [1, 1],
     [0, 0],
-    [0, 0],
-    [0, 0],
   ]);
-  const beside = concat(
-    [0, 1, 2].map((at) => slice(padded, [0, at, 0, 0, 0], [-1, depth, -1, -1, -1])),
-    4,
-  );
+  const shape = [batch * depth, height, width, inner];
+  const beside = [0, 1, 2].map((at) => reshape(slice(layers, [0, at, 0], [-1, depth, -1]), shape));
+  const planes = concat(beside, 3) as Tensor4D;
   // [3, 3, 3, in, out] to [3, 3, 3·in, out].
+  const flat = reshape(kernel, [3, -1]);
   const taps = concat(
-    [0, 1, 2].map((at) =>
-      reshape(slice(kernel, [at, 0, 0, 0, 0], [1, -1, -1, -1, -1]), kernel.shape.slice(1)),
-    ),
+    [0, 1, 2].map((at) => reshape(slice(flat, [at, 0], [1, -1]), kernel.shape.slice(1))),
     2,
   );
-  const planes = reshape(beside, [batch * depth, height, width, 3 * inner]) as Tensor4D;
   const filter = taps as Tensor4D;
   const y = fused.conv2d({ x: planes, filter, bias, strides: 1, pad: 'same', activation });
   return reshape(y, [batch, depth, height, width, channels]);

@@ -32,9 +32,9 @@ import {
 const matrixOf = async (A: Tensor): Promise<CsrMatrix> =>
   CsrMatrix.fromDense(await A.data(), A.shape[0]!, A.shape[1]!);
 
-/** ‖r‖ at the start and after each iteration; a solve that ended before has reached 0. */
+/** ‖r‖ at the start and after each iteration; a solve that ended before stays where it is. */
 const history = ({ residuals }: SolveReport, iterations: number): Float64Array =>
-  Float64Array.from({ length: iterations + 1 }, (_, i) => residuals[i] ?? 0);
+  Float64Array.from({ length: iterations + 1 }, (_, i) => residuals[i] ?? residuals.at(-1)!);
 
 /** Runs all iterations, and nothing but the method itself. */
 const WHOLE = { tol: 1e-300 };
@@ -46,23 +46,31 @@ const solver: Adapter = async ({ inputs, params, fixture, wanted }) => {
   const b = await inputs.b!.data();
   const x0 = inputs.x0 && (await inputs.x0.data());
   const shape = fixture.outputs.x?.shape;
-  const lengths = ['residualNorm', 'residualNormNoOrth'].map(
-    (name) => (fixture.outputs[name]?.shape[0] ?? 1) - 1,
-  );
-  const iterations = params.iterations ?? Math.max(shape?.[0] ?? 0, ...lengths);
+  const length = (name: string) => (fixture.outputs[name]?.shape[0] ?? 1) - 1;
+  const lengths = [length('residualNorm'), length('residualNormNoOrth')];
+  const iterations = Math.max(shape?.[0] ?? 0, ...lengths);
   const model: DirectionModel = (r) => matMul(relu(matMul(r, W1!, false, true)), W2!, false, true);
   const start = x0 ? { x0 } : {};
-  const run = (maxIter: number, k: number) =>
-    deepConjugateDirection(A, b, { ...PLAIN, ...start, model, maxIter, history: k });
-  const k = params.history ?? 2;
-  const x: number[] = [];
-  // x after each number of iterations, as the authors' solver was run.
-  for (let i = 1; wanted.includes('x') && i <= iterations; i++) x.push(...(await run(i, k)).x);
-  return {
-    x,
-    residualNorm: history(await run(iterations, k), iterations),
-    residualNormNoOrth: history(await run(iterations, 0), iterations),
-  };
+  const orthogonalTo = params.history ?? 2;
+  // x after each iteration; a solve that ended before stays where it is.
+  const x = new Float64Array(iterations * A.rows);
+  const run = (k: number) =>
+    deepConjugateDirection(A, b, {
+      ...PLAIN,
+      ...start,
+      model,
+      maxIter: iterations,
+      history: k,
+      onStep: ({ iteration, x: now }) => {
+        if (k !== orthogonalTo) return;
+        for (let i = iteration - 1; i < iterations; i++) x.set(now, i * A.rows);
+      },
+    });
+  const residualNorm = history(await run(orthogonalTo), length('residualNorm'));
+  const plain = wanted.includes('residualNormNoOrth')
+    ? { residualNormNoOrth: history(await run(0), length('residualNormNoOrth')) }
+    : {};
+  return { x: x.slice(0, (shape?.[0] ?? iterations) * A.rows), residualNorm, ...plain };
 };
 
 const equalsCg: Adapter = async ({ inputs, params, fixture }) => {

@@ -1,0 +1,2 @@
+/** The same small list on every backend, one file an area. */
+import './conformance/conjugate.js';
