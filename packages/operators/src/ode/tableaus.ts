@@ -25,7 +25,7 @@ export const TSIT5_A: readonly (readonly number[])[] = [
 
 /** Embedded solution less the solution: what a step may be wrong by, per unit of step. */
 export const TSIT5_ERROR: readonly number[] = [
-  -0.00178001105222577714,
+  -0.001780011052225777,
   -0.0008164344596567469,
   0.007880878010261995,
   -0.1447110071732629,
