@@ -1,3 +1,66 @@
+export {
+  type Combination,
+  type CombineOptions,
+  combineLogits,
+  ensembleCurve,
+  ensembleLoss,
+  memberLosses,
+} from './ensembles/combine.js';
+export {
+  type Batch,
+  type Dataset,
+  EpochSampler,
+  type EpochSamplerState,
+  type TokenDataset,
+  type TokenWindowsOptions,
+  tokenWindows,
+} from './ensembles/dataset.js';
+export { type DistillationMode, type DistillOptions, distill } from './ensembles/distill.js';
+export { type DistillationLossOptions, distillationLoss } from './ensembles/distillationLoss.js';
+export {
+  type DistillationPlan,
+  type DistillationPlanOptions,
+  distillationPlan,
+} from './ensembles/distillationPlan.js';
+export { Ensemble, type EnsembleMember, type EnsembleState } from './ensembles/ensemble.js';
+export { evaluateLoss, type Predictor } from './ensembles/evaluate.js';
+export {
+  type Evaluation,
+  type GridPoint,
+  type LocalSearchOptions,
+  type LocalSearchResult,
+  localSearch,
+  SEARCH_GRIDS,
+  type TuneWeightDecayOptions,
+  tuneWeightDecay,
+} from './ensembles/localSearch.js';
+export {
+  decaysByDefault,
+  ensembleRecipe,
+  type RecipePoint,
+  type RecipeScheduleOptions,
+  type RegularizedAdamWOptions,
+  recipeSchedule,
+  regularizedAdamW,
+} from './ensembles/recipe.js';
+export { type SampleTokensOptions, sampleTokens } from './ensembles/sampleTokens.js';
+export type {
+  LoopOptions,
+  StepInfo,
+  TrainableModel,
+  TrainingResult,
+} from './ensembles/trainingLoop.js';
+export {
+  type MemberContext,
+  type TrainMembersOptions,
+  trainMembers,
+} from './ensembles/trainMembers.js';
+export { type TrainRegularizedOptions, trainRegularized } from './ensembles/trainRegularized.js';
+export {
+  WeightAverage,
+  type WeightAverageOptions,
+  type WeightAverageState,
+} from './ensembles/weightAverage.js';
 export type { HostMatrix, MatrixLike, RowsLike } from './hostMatrix.js';
 export { type ChinchillaFit, fitChinchilla } from './laws/chinchilla.js';
 export { dataEfficiency, effectiveData } from './laws/effectiveData.js';
