@@ -33,7 +33,7 @@ export interface SharedPromptOptions extends PromptLossWeights {
   readonly target?: Tensor2D;
   /**
    * Standard deviation of normal noise on the initial contexts. At 0 (default, as the authors have it) all contexts that
-   * start from one text stay equal for ever: the N prompts are one, learned at 1/N of the rate.
+   * start from one text stay equal for ever: the N prompts are one, learned at 1/N of the rate and N times the decay.
    */
   readonly initNoise?: number;
   /** Of initial values, and of the order of images. Default 0 */
