@@ -213,7 +213,7 @@ function checkStrictProject(folder: string, packages: Package[]): void {
   check('every import is declared', folder, process.execPath, ['strict.mjs']);
   const installed = readdirSync(join(folder, 'node_modules/.pnpm'));
   const optional = installed.filter((name) =>
-    /^(webgpu|@tensorflow\+tfjs-node(-gpu)?)@/.test(name),
+    /^(webgpu|@huggingface\+transformers|@tensorflow\+tfjs-node(-gpu)?)@/.test(name),
   );
   report('no optional peer is installed', optional.length === 0, optional.join(', '));
 }
