@@ -144,7 +144,7 @@ export function coordinateDescent(
     size = Math.min(N, Math.max(10, 2 * support, size));
     const chosen = workingSet(A, x, correlation, lambda, size, support);
     // The gap may exceed what is left to gain by far, so each round is solved more exactly than the one before.
-    const improvable = Math.max(gap * objective * 10 ** (-2 - iterations), 1e-18 * yy);
+    const improvable = Math.max(gap * objective * 10 ** (-2 - iterations), 1e-26 * yy);
     solveOn(A.gram(chosen), chosen, A.squares, correlation, lambda, x, improvable);
   }
 }
