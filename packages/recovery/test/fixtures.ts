@@ -5,8 +5,10 @@
 import type { Adapter } from '@orth/testing';
 import { adapters as onlineDictionary } from './adapters/onlineDictionary.js';
 import { adapters as subgm } from './adapters/subgm.js';
+import { adapters as subspaceClustering } from './adapters/subspaceClustering.js';
 
 export const adapters: Record<string, Adapter> = {
   ...onlineDictionary,
   ...subgm,
+  ...subspaceClustering,
 };

@@ -375,7 +375,6 @@ describe('robustPca', () => {
           rank: 2,
           mask: { shape: [rows, columns], data: seen },
           method,
-          ...(method === 'subgm' && { rho: 0.98 }),
         },
       );
       expect(relative(found.lowRank, truth)).toBeLessThan(1e-4);
