@@ -67,10 +67,14 @@ const solver: Adapter = async ({ inputs, params, fixture, wanted }) => {
       },
     });
   const residualNorm = history(await run(orthogonalTo), length('residualNorm'));
-  const plain = wanted.includes('residualNormNoOrth')
-    ? { residualNormNoOrth: history(await run(0), length('residualNormNoOrth')) }
-    : {};
-  return { x: x.slice(0, (shape?.[0] ?? iterations) * A.rows), residualNorm, ...plain };
+  const result: Record<string, Float64Array> = {
+    x: x.slice(0, (shape?.[0] ?? iterations) * A.rows),
+    residualNorm,
+  };
+  if (wanted.includes('residualNormNoOrth')) {
+    result.residualNormNoOrth = history(await run(0), length('residualNormNoOrth'));
+  }
+  return result;
 };
 
 const equalsCg: Adapter = async ({ inputs, params, fixture }) => {
