@@ -64,13 +64,24 @@ export class Descent {
    * @throws NonFiniteError, with nothing changed, if the loss or the gradient is not finite
    */
   async step(loss: () => Scalar, learningRate: number): Promise<number> {
+    let failure: unknown;
+    // What throws on a tape leaves the tensors behind that the tape keeps, so the tape is walked to its end all the same.
+    const guarded = (): Scalar => {
+      try {
+        return loss();
+      } catch (error) {
+        failure = error ?? new Error(`${this.caller}: the loss threw ${String(error)}`);
+        return mul(sum(this.variables[0]!), 0) as Scalar;
+      }
+    };
     const { value, gradients, check } = tidy(() => {
-      const { value, grads } = variableGrads(loss, [...this.variables]);
+      const { value, grads } = variableGrads(guarded, [...this.variables]);
       const gradients = this.variables.map((v) => grads[v.name] ?? zerosLike(v));
       const norms = gradients.map((g) => reshape(sum(square(g)), [1]));
       return { value, gradients, check: concat([reshape(value, [1]), ...norms]) };
     });
     try {
+      if (failure) throw failure;
       const numbers = await check.data();
       for (const [i, x] of numbers.entries()) {
         if (Number.isFinite(x)) continue;
