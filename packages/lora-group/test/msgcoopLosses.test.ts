@@ -168,6 +168,15 @@ test('a classifier of one row for each class makes the mean of all logits', () =
   expect(promptClassWeights(t).shape).toEqual([4, 5]);
 });
 
+test('a single class: nothing to tell apart, the other losses as ever', () => {
+  const textFeatures = seededRandom(1).normalTensor([2, 1, 4]);
+  const imageFeatures = seededRandom(2).normalTensor([3, 4]);
+  const target = seededRandom(3).normalTensor([1, 4]);
+  const losses = promptLosses({ textFeatures, imageFeatures }, [0, 0, 0], { target });
+  expect(losses.ce.dataSync()[0]).toBeCloseTo(0, 5);
+  expect(losses.total.dataSync()[0]).toBeGreaterThan(0.1);
+});
+
 test('bad input is refused', () => {
   const textFeatures = seededRandom(1).normalTensor([2, 3, 4]);
   const imageFeatures = seededRandom(2).normalTensor([2, 4]);

@@ -4,12 +4,14 @@ import {
   add,
   cast,
   div,
+  equal,
+  expandDims,
   logSumExp,
   matMul,
   maximum,
   mean,
   mul,
-  oneHot,
+  range,
   type Scalar,
   square,
   sub,
@@ -172,7 +174,10 @@ export function promptLosses(
   return tidy(() => {
     const wanted = labels instanceof Tensor ? labels : tensor1d([...Array.from(labels)], 'int32');
     const logits = promptLogits(textFeatures, imageFeatures, logitScale);
-    const hits = mul(logits, cast(oneHot(wanted, classes), 'float32'));
+    // Not oneHot, which refuses a single class.
+    const numbers = range(0, classes, 1, 'int32');
+    const isLabel = cast(equal(expandDims(wanted, 1), numbers), 'float32');
+    const hits = mul(logits, isLabel);
     const ce = mean(sub(logSumExp(logits, -1), sum(hits, -1))) as Scalar;
     const semantic = target
       ? semanticLoss(textFeatures, target)

@@ -67,7 +67,10 @@ const training: Adapter = async (context) => {
     const rows = concat([prefix!, suffix!], 1);
     return reshape(rows, [classes * width, d]) as Tensor2D;
   });
-  const encoder = new MeanPoolEncoder({ weights: { tokens: table, projection: E as Tensor2D } });
+  const encoder = new MeanPoolEncoder({
+    weights: { tokens: table, projection: E as Tensor2D },
+    maxLength: width + ctx0!.shape[ctx0!.rank - 2]!,
+  });
   const classSpecific = ctx0!.rank === 4;
   const tokens = Array.from({ length: classes }, (_, c) =>
     Array.from({ length: width }, (_, i) => c * width + i),
