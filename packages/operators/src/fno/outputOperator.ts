@@ -80,8 +80,8 @@ export interface SpectralOutputOptions {
  *
  * @param latent - `[batch, t, n, n]`, as `STFNO.latent` gives it
  * @param lastFrame - `[batch, n, n]`, the last known frame
- * @param layer.weight - `[2, 2m_x, 2m_y, m_t, 1, 1]`
- * @param layer.bias - `[2, 2m_x, 2m_y, m_t]`
+ * @param layer.weight - `[2, m_t, 2m_y, 2m_x, 1, 1]`
+ * @param layer.bias - `[2, m_t, 2m_y, 2m_x]`
  * @returns `[batch, outSteps, n, n]`. Differentiable
  * @throws TypeError or RangeError for bad shapes or options
  */
@@ -117,17 +117,17 @@ export interface OutputLayer {
   readonly bias: Tensor;
 }
 
-/** Modes of a weight `[2, 2m_x, 2m_y, m_t, …]`. */
+/** Modes of a weight `[2, m_t, 2m_y, 2m_x, …]`. */
 export function modesOf({ shape }: Tensor): Modes {
-  const [, kx, ky, mt] = shape as [number, number, number, number];
+  const [, mt, ky, kx] = shape as [number, number, number, number];
   return [kx / 2, ky / 2, mt];
 }
 
 /**
  * The same layer with more frequencies, whose coefficients are 0: predictions stay what they were.
  *
- * @param layer.weight - `[2, 2m_x, 2m_y, m_t, c_i, c_o]`
- * @param layer.bias - `[2, 2m_x, 2m_y, m_t]`
+ * @param layer.weight - `[2, m_t, 2m_y, 2m_x, c_o, c_i]`
+ * @param layer.bias - `[2, m_t, 2m_y, 2m_x]`
  * @param modes - at least those of the layer
  * @throws RangeError for fewer modes than the layer has
  */
@@ -146,8 +146,8 @@ function widened(x: Tensor, modes: Modes): Tensor {
   const old = modesOf(x);
   let wide = x;
   // New frequencies lie between the first m, 0 … m − 1, and the last m, −m … −1.
-  for (const axis of [1, 2]) {
-    const m = old[axis - 1]!;
+  for (const axis of [2, 3]) {
+    const [m, wanted] = [old[3 - axis]!, modes[3 - axis]!];
     const [first, last] = [0, m].map((at) => {
       const begin = wide.shape.map((_, i) => (i === axis ? at : 0));
       return slice(
@@ -156,9 +156,9 @@ function widened(x: Tensor, modes: Modes): Tensor {
         wide.shape.map((length, i) => (i === axis ? m : length)),
       );
     });
-    const gap = wide.shape.map((length, i) => (i === axis ? 2 * (modes[axis - 1]! - m) : length));
+    const gap = wide.shape.map((length, i) => (i === axis ? 2 * (wanted - m) : length));
     wide = concat([first!, zeros(gap), last!], axis);
   }
-  const gap = wide.shape.map((length, i) => (i === 3 ? modes[2] - old[2] : length));
-  return concat([wide, zeros(gap)], 3);
+  const gap = wide.shape.map((length, i) => (i === 1 ? modes[2] - old[2] : length));
+  return concat([wide, zeros(gap)], 1);
 }

@@ -14,6 +14,7 @@ import {
 } from '@orth/backend';
 import {
   add,
+  broadcastTo,
   keep,
   mul,
   reshape,
@@ -40,7 +41,7 @@ import {
   ResidualOperator,
   type ResidualPhysics,
 } from '../navierStokes/residual.js';
-import { checkModes, type Modes } from '../spectral/spectralConv.js';
+import { checkModes, type Modes, partOf } from '../spectral/spectralConv.js';
 import { Adam } from './adam.js';
 import { modesOf, outputFrames, outputSpectrum, widenModes } from './outputOperator.js';
 import type { STFNO } from './stfno.js';
@@ -171,8 +172,8 @@ function resolve(model: STFNO, input: Tensor, options: RefineOptions): Setting {
   const [, t, n] = input.shape as [number, number, number];
   const [mx, my, mt] = model.config.modes;
   const latentFrames = 2 * (model.config.latentSteps + 1);
-  const half = Math.floor(n / 2);
-  const wide = modes ?? [half, half, Math.min(mt + 1, latentFrames / 2 + 1)];
+  const most = Math.floor(n / 2);
+  const wide = modes ?? [most, most, Math.min(mt + 1, latentFrames / 2 + 1)];
   [mx, my, mt].forEach((m, axis) => {
     checkInteger(caller, 'modes', wide[axis], { min: m });
   });
@@ -207,8 +208,8 @@ function resolve(model: STFNO, input: Tensor, options: RefineOptions): Setting {
 
 /** A weight for each trajectory: entries copied along a new last axis. */
 function perTrajectory(x: Tensor, batch: number): Tensor {
-  const flat = reshape(x, x.shape.slice(0, 4));
-  return stack(new Array(batch).fill(flat), 4);
+  const shape = x.shape.slice(0, 4);
+  return broadcastTo(reshape(x, [...shape, 1]), [...shape, batch]);
 }
 
 class RefinementState {
@@ -217,7 +218,7 @@ class RefinementState {
   private readonly adam: Adam;
   /** Everything else that lives through the iterations. */
   private readonly held: Tensor[] = [];
-  /** Parts of the spectrum of [last frame, latent], `[2m_x, 2m_y, m_t, batch]`. */
+  /** Parts of the spectrum of [last frame, latent], `[m_t, 2m_y, 2m_x, batch]`. */
   private readonly re: Tensor;
   private readonly im: Tensor;
   /** `[1, batch, n, n, 1]` */
@@ -240,9 +241,9 @@ class RefinementState {
       const known = reshape(slice(input, [0, t - 1, 0, 0], [batch, 1, n, n]), [1, batch, n, n, 1]);
       const latent = transpose(model.latent(input), [0, 2, 3, 1]);
       const own = reshape(latent, [1, batch, n, n, latent.shape[3]!]);
-      // [1, batch, m_t, 2m_y, 2, 2m_x] → [2, 2m_x, 2m_y, m_t, batch]
+      // [1, batch, m_t, 2m_y, 2, 2m_x] → [2, m_t, 2m_y, 2m_x, batch]
       const spectrum = outputSpectrum(own, known, modes);
-      const parts = transpose(reshape(spectrum, spectrum.shape.slice(1)), [3, 4, 2, 1, 0]);
+      const parts = transpose(reshape(spectrum, spectrum.shape.slice(1)), [3, 1, 2, 4, 0]);
       const layer = {
         weight: model.weights.get('output/weight')! as Tensor,
         bias: model.weights.get('output/bias')! as Tensor,
@@ -251,8 +252,8 @@ class RefinementState {
       const noise = this.smallNumbers(layer.weight, wide.weight.shape, seededRandom(setting.seed));
       return {
         known,
-        re: part(parts, 0),
-        im: part(parts, 1),
+        re: half(parts, 0),
+        im: half(parts, 1),
         weight: perTrajectory(add(wide.weight, noise), batch),
         bias: perTrajectory(wide.bias, batch),
       };
@@ -353,12 +354,16 @@ class RefinementState {
     return tidy(() => {
       const [weight, bias] = this.layer as readonly Tensor[] as [Tensor, Tensor];
       const { re, im, batch } = this;
-      const [a, b] = [part(weight, 0), part(weight, 1)];
-      const mixed = stack([sub(mul(re, a), mul(im, b)), add(mul(re, b), mul(im, a))]);
-      const shifted = add(mixed, mul(bias, this.model.config.delta));
-      const z = transpose(shifted, [4, 3, 2, 0, 1]);
+      const [mt, ky, kx] = re.shape as [number, number, number, number];
+      const { delta } = this.model.config;
+      const [a, b, c, d] = [half(weight, 0), half(weight, 1), half(bias, 0), half(bias, 1)];
+      const shift = (x: Tensor, y: Tensor) => reshape(add(x, mul(y, delta)), [mt * ky, kx * batch]);
+      const mixed = stack(
+        [shift(sub(mul(re, a), mul(im, b)), c), shift(add(mul(re, b), mul(im, a)), d)],
+        1,
+      );
+      const packed = reshape(transpose(reshape(mixed, [-1, batch])), [1, batch, mt, ky, 2, kx]);
       const { latentSteps } = this.model.config;
-      const packed = reshape(z, [1, ...z.shape]);
       const frames = outputFrames(packed, this.last, latentSteps, this.setting.outSteps);
       const [, , nx, ny, t] = frames.shape as [number, number, number, number, number];
       return transpose(reshape(frames, [batch, nx, ny, t]), [0, 3, 1, 2]);
@@ -416,12 +421,12 @@ class RefinementState {
   /** Xavier-normal numbers times 1e-6 at the new frequencies, 0 at the old ones. */
   private smallNumbers(old: Tensor, shape: readonly number[], random: Random): Tensor {
     const [mx, my, mt] = modesOf(old);
-    const [, kx, ky, kt] = shape as [number, number, number, number];
+    const [, kt, ky, kx] = shape as [number, number, number, number];
     const isOld = (index: number, m: number, length: number) => index < m || index >= length - m;
     const values = Float32Array.from({ length: 2 * kx * ky * kt }, (_, i) => {
-      const k = i % kt;
-      const y = Math.floor(i / kt) % ky;
-      const x = Math.floor(i / (kt * ky)) % kx;
+      const x = i % kx;
+      const y = Math.floor(i / kx) % ky;
+      const k = Math.floor(i / (kx * ky)) % kt;
       const value = 1e-6 * random.normal();
       return k < mt && isOld(x, mx, kx) && isOld(y, my, ky) ? 0 : value;
     });
@@ -429,9 +434,9 @@ class RefinementState {
   }
 }
 
-function part(x: Tensor, index: number): Tensor {
-  const [, ...rest] = x.shape;
-  return reshape(slice(x, [index, ...rest.map(() => 0)], [1, ...rest]), rest);
+/** Real (0) or imaginary (1) half. */
+function half(x: Tensor, index: 0 | 1): Tensor {
+  return partOf(x, index, x.shape.slice(1));
 }
 
 /** Row by row, `a` where `which` says so, else `b`. */

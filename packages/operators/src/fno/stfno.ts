@@ -135,7 +135,7 @@ type Draw = (random: Random) => number;
 /** Name, shape and distribution of every parameter, in the order of the forward pass. */
 function parameterSpecs(config: Required<STFNOOptions>): [string, number[], Draw][] {
   const { modes, width: C, layers, channels: d, expansion } = config;
-  const spectrum = [2, 2 * modes[0], 2 * modes[1], modes[2]];
+  const spectrum = [2, modes[2], 2 * modes[1], 2 * modes[0]];
   const hidden = expansion * C;
   const constant = (value: number) => () => value;
   const spectral = (ci: number, co: number): Draw => {

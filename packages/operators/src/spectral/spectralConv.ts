@@ -5,20 +5,17 @@
 import { checkBoolean, checkInteger, checkNumber, checkOptions, checkTensor } from '@orth/backend';
 import {
   add,
-  concat,
   matMul,
   mul,
-  neg,
   reshape,
   slice,
-  squeeze,
   stack,
   sub,
   type Tensor,
   tidy,
   transpose,
 } from '@tensorflow/tfjs-core';
-import { contract, permute } from './contract.js';
+import { contract, lastToSecond, permute, secondToLast } from './contract.js';
 import { fourierTable, halfLength, multiplicity, range } from './tables.js';
 
 /** How many frequencies are kept: |k_x| < `m_x` with −m_x besides, likewise in y, and 0 … m_t − 1 in time. */
@@ -26,7 +23,7 @@ export type Modes = readonly [x: number, y: number, t: number];
 
 /** Options of {@link spectralConv}. */
 export interface SpectralConvOptions {
-  /** Complex coefficients `[2, 2m_x, 2m_y, m_t]` added to the spectrum of every output channel. Default none */
+  /** Complex coefficients `[2, m_t, 2m_y, 2m_x]` added to the spectrum of every output channel. Default none */
   readonly bias?: Tensor;
   /** What `bias` is multiplied by. Default 1 */
   readonly biasScale?: number;
@@ -79,7 +76,7 @@ export function keptSpectrum(v: Tensor, [mx, my, mt]: Modes, padding = 0): Tenso
     }));
   const overT = contract(reshape(v, [R, X, Y, T]), time, [2, mt], 1);
   const overY = contract(permute(overT, [0, 1, 4, 3, 2]), space(Y, my), [2, 2 * my]);
-  const overX = contract(permute(overY, [0, 2, 4, 3, 1]), space(X, mx), [2, 2 * mx]);
+  const overX = contract(secondToLast(overY), space(X, mx), [2, 2 * mx]);
   return reshape(overX, [channels, batch, mt, 2 * my, 2, 2 * mx]);
 }
 
@@ -125,7 +122,7 @@ export function fromKeptSpectrum(z: Tensor, { nx, ny, frames, last }: Samples): 
     realOutput: true,
   }));
   const overX = contract(reshape(z, [R, mt, ky, 2, kx]), space(nx, kx), [2, nx]);
-  const overY = contract(permute(overX, [0, 4, 1, 3, 2]), space(ny, ky), [2, ny]);
+  const overY = contract(lastToSecond(overX), space(ny, ky), [2, ny]);
   const overT = contract(permute(overY, [0, 1, 4, 3, 2]), time, [last]);
   return reshape(overT, [channels, batch, nx, ny, last]);
 }
@@ -133,37 +130,48 @@ export function fromKeptSpectrum(z: Tensor, { nx, ny, frames, last }: Samples): 
 /**
  * Mixes the channels of every frequency.
  * @param z - `[c_i, batch, m_t, 2m_y, 2, 2m_x]`
- * @param weight - `[2, 2m_x, 2m_y, m_t, c_i, c_o]`
- * @param bias - `[2, 2m_x, 2m_y, m_t]`, scaled
+ * @param weight - `[2, m_t, 2m_y, 2m_x, c_o, c_i]`
+ * @param bias - `[2, m_t, 2m_y, 2m_x]`, scaled
  * @returns `[c_o, batch, m_t, 2m_y, 2, 2m_x]`
  */
 export function mixChannels(z: Tensor, weight: Tensor, bias?: Tensor): Tensor {
   const [ci, batch, mt, ky, , kx] = z.shape as [number, number, number, number, number, number];
-  const co = weight.shape[5]!;
-  const K = kx * ky * mt;
-  const part = (w: Tensor, index: number, shape: number[]) =>
-    reshape(slice(w, [index, ...w.shape.slice(1).map(() => 0)], [1, ...w.shape.slice(1)]), shape);
-  if (ci === 1 && co === 1) {
-    // A product of numbers: faster entry by entry than as K tiny matrices.
-    const parts = permute(squeeze(z, [0]), [3, 4, 2, 1, 0]);
-    const [re, im] = [part(parts, 0, [K, batch]), part(parts, 1, [K, batch])];
-    const [a, b] = [part(weight, 0, [K, 1]), part(weight, 1, [K, 1])];
-    const mixed = stack([sub(mul(re, a), mul(im, b)), add(mul(re, b), mul(im, a))]);
-    const shifted = bias ? add(mixed, reshape(bias, [2, K, 1])) : mixed;
-    const back = permute(reshape(shifted, [2, kx, ky, mt, batch]), [4, 3, 2, 0, 1]);
-    return reshape(back, [1, batch, mt, ky, 2, kx]);
-  }
-  const rows = reshape(transpose(z, [5, 3, 2, 1, 4, 0]), [K, batch, 2 * ci]);
-  const [a, b] = [part(weight, 0, [K, ci, co]), part(weight, 1, [K, ci, co])];
-  const matrix = concat([concat([a, b], 2), concat([neg(b), a], 2)], 1);
-  const mixed = matMul(rows, matrix);
-  const shifted = bias
-    ? add(
-        reshape(mixed, [K, batch, 2, co]),
-        reshape(transpose(reshape(bias, [2, K])), [K, 1, 2, 1]),
-      )
-    : mixed;
-  return transpose(reshape(shifted, [kx, ky, mt, batch, 2, co]), [5, 3, 2, 1, 4, 0]);
+  const co = weight.shape[4]!;
+  const [M, K] = [mt * ky, mt * ky * kx];
+  const columns = transpose(reshape(z, [ci * batch, M * 2 * kx]));
+  const parts = reshape(columns, [M, 2, kx * ci * batch]);
+  const single = ci === 1 && co === 1;
+  const [right, left] = single
+    ? [
+        [K, batch],
+        [K, 1],
+      ]
+    : [
+        [K, ci, batch],
+        [K, co, ci],
+      ];
+  const numbers = (index: number) =>
+    reshape(slice(parts, [0, index, 0], [M, 1, kx * ci * batch]), right);
+  const [re, im] = [numbers(0), numbers(1)];
+  const [a, b] = [partOf(weight, 0, left), partOf(weight, 1, left)];
+  // Numbers are faster multiplied entry by entry than as K matrices of one.
+  const times = (w: Tensor, x: Tensor) => (single ? mul(w, x) : matMul(w, x));
+  const shift = (x: Tensor, index: 0 | 1) => {
+    const rows = reshape(x, [K, co * batch]);
+    const shifted = bias ? add(rows, partOf(bias, index, [K, 1])) : rows;
+    return reshape(shifted, [M, kx * co * batch]);
+  };
+  const mixed = stack(
+    [shift(sub(times(a, re), times(b, im)), 0), shift(add(times(b, re), times(a, im)), 1)],
+    1,
+  );
+  return reshape(transpose(reshape(mixed, [M * 2 * kx, co * batch])), [co, batch, mt, ky, 2, kx]);
+}
+
+/** The real (0) or imaginary (1) half of a tensor whose first axis is that of the parts. */
+export function partOf(x: Tensor, index: 0 | 1, shape: number[]): Tensor {
+  const [, ...rest] = x.shape;
+  return reshape(slice(x, [index, ...rest.map(() => 0)], [1, ...rest]), shape);
 }
 
 /** {@link spectralConv} for `[channels, batch, x, y, t]`, without checks. */
@@ -173,7 +181,7 @@ export function spectralConvCore(
   { bias, biasScale = 1, outSteps, temporalPadding = false }: SpectralConvOptions,
 ): Tensor {
   const [, , nx, ny, t] = v.shape as [number, number, number, number, number];
-  const [, kx, ky, mt] = weight.shape as [number, number, number, number];
+  const [, mt, ky, kx] = weight.shape as [number, number, number, number];
   const padding = temporalPadding ? t : 0;
   const last = outSteps ?? t;
   const z = keptSpectrum(v, [kx / 2, ky / 2, mt], padding);
@@ -191,7 +199,7 @@ const OPTIONS = ['bias', 'biasScale', 'outSteps', 'temporalPadding'];
  * length, without a correction of amplitude, as the authors do.
  *
  * @param v - `[batch, c_i, n_x, n_y, t]`, float32
- * @param weight - `[2, 2m_x, 2m_y, m_t, c_i, c_o]`: real and imaginary part, frequencies 0 … m − 1, −m … −1 along x and y
+ * @param weight - `[2, m_t, 2m_y, 2m_x, c_o, c_i]`: real and imaginary part, frequencies 0 … m − 1, −m … −1 along x and y
  * @returns `[batch, c_o, n_x, n_y, outSteps]`
  * @throws TypeError or RangeError for bad shapes or options, or modes beyond the highest frequency of an axis
  * @see Li et al. 2021, "Fourier neural operator", eq. 5; Cao et al. 2025, arXiv:2405.17211
@@ -201,13 +209,13 @@ export function spectralConv(v: Tensor, weight: Tensor, options: SpectralConvOpt
   checkOptions(caller, options, OPTIONS);
   checkTensor(caller, 'v', v, { rank: 5 });
   const [, channels, nx, ny, t] = v.shape as [number, number, number, number, number];
-  checkTensor(caller, 'weight', weight, { shape: [2, null, null, null, channels, null] });
-  const [, kx, ky, mt] = weight.shape as [number, number, number, number];
+  checkTensor(caller, 'weight', weight, { shape: [2, null, null, null, null, channels] });
+  const [, mt, ky, kx] = weight.shape as [number, number, number, number];
   if (kx % 2 || ky % 2) {
-    throw new RangeError(`${caller}: weight must have even axes 1 and 2, got [${weight.shape}]`);
+    throw new RangeError(`${caller}: weight must have even axes 2 and 3, got [${weight.shape}]`);
   }
   const { bias, biasScale, outSteps, temporalPadding } = options;
-  if (bias !== undefined) checkTensor(caller, 'bias', bias, { shape: [2, kx, ky, mt] });
+  if (bias !== undefined) checkTensor(caller, 'bias', bias, { shape: [2, mt, ky, kx] });
   if (biasScale !== undefined) checkNumber(caller, 'biasScale', biasScale);
   if (outSteps !== undefined) checkInteger(caller, 'outSteps', outSteps, { min: 1 });
   if (temporalPadding !== undefined) checkBoolean(caller, 'temporalPadding', temporalPadding);

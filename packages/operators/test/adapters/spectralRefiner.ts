@@ -49,16 +49,16 @@ export function joinWeights(blocks: readonly Tensor[]): Tensor {
   return tidy(() => {
     const [a, b, c, d] = blocks as [Tensor, Tensor, Tensor, Tensor];
     const whole = concat([concat([a, b], 2), concat([c, d], 2)], 3);
-    return transpose(whole, [5, 2, 3, 4, 0, 1]);
+    return transpose(whole, [5, 4, 3, 2, 1, 0]);
   });
 }
 
 /** Inverse of {@link joinWeights} for one block. */
 export function blockOfWeight(weight: Tensor, index: number): Tensor {
   return tidy(() => {
-    const [, kx, ky, mt, ci, co] = weight.shape as [number, number, number, number, number, number];
-    const at = [0, ((index % 2) * kx) / 2, (Math.floor(index / 2) * ky) / 2, 0, 0, 0];
-    return transpose(slice(weight, at, [2, kx / 2, ky / 2, mt, ci, co]), [4, 5, 1, 2, 3, 0]);
+    const [, mt, ky, kx, co, ci] = weight.shape as [number, number, number, number, number, number];
+    const at = [0, 0, (Math.floor(index / 2) * ky) / 2, ((index % 2) * kx) / 2, 0, 0];
+    return transpose(slice(weight, at, [2, mt, ky / 2, kx / 2, co, ci]), [5, 4, 3, 2, 1, 0]);
   });
 }
 
@@ -66,15 +66,15 @@ export function joinBiases(blocks: readonly Tensor[]): Tensor {
   return tidy(() => {
     const [a, b, c, d] = blocks as [Tensor, Tensor, Tensor, Tensor];
     const whole = concat([concat([a, b], 0), concat([c, d], 0)], 1);
-    return transpose(whole, [3, 0, 1, 2]);
+    return transpose(whole, [3, 2, 1, 0]);
   });
 }
 
 export function blockOfBias(bias: Tensor, index: number): Tensor {
   return tidy(() => {
-    const [, kx, ky, mt] = bias.shape as [number, number, number, number];
-    const at = [0, ((index % 2) * kx) / 2, (Math.floor(index / 2) * ky) / 2, 0];
-    return transpose(slice(bias, at, [2, kx / 2, ky / 2, mt]), [1, 2, 3, 0]);
+    const [, mt, ky, kx] = bias.shape as [number, number, number, number];
+    const at = [0, 0, (Math.floor(index / 2) * ky) / 2, ((index % 2) * kx) / 2];
+    return transpose(slice(bias, at, [2, mt, ky / 2, kx / 2]), [3, 2, 1, 0]);
   });
 }
 
