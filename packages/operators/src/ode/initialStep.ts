@@ -41,17 +41,19 @@ export function* chooseInitialStep(
   const span = Math.abs(t1 - t0);
   const direction = Math.sign(t1 - t0);
   const allowed = tidy(() => add(atol, mul(abs(u0), rtol)));
-  const f0 = tidy(() => dynamics(t0, u0));
+  let f0: Tensor | undefined;
   try {
+    f0 = tidy(() => dynamics(t0, u0));
+    const start = f0;
     const norms = yield tidy(() =>
-      stack([rootMeanSquare(div(u0, allowed)), rootMeanSquare(div(f0, allowed))]),
+      stack([rootMeanSquare(div(u0, allowed)), rootMeanSquare(div(start, allowed))]),
     );
     const [d0, d1] = [norms[0]!, norms[1]!];
     if (!Number.isFinite(d0) || !Number.isFinite(d1)) return Number.NaN;
     const h0 = Math.min(d0 < 1e-5 || d1 < 1e-5 ? 1e-6 : (0.01 * d0) / d1, span);
     const change = yield tidy(() => {
-      const f1 = dynamics(t0 + direction * h0, add(u0, mul(f0, direction * h0)));
-      return rootMeanSquare(div(sub(f1, f0), allowed));
+      const f1 = dynamics(t0 + direction * h0, add(u0, mul(start, direction * h0)));
+      return rootMeanSquare(div(sub(f1, start), allowed));
     });
     const d2 = change[0]! / h0;
     if (!Number.isFinite(d2)) return Number.NaN;
@@ -62,7 +64,7 @@ export function* chooseInitialStep(
     return direction * Math.min(100 * h0, h1, span);
   } finally {
     allowed.dispose();
-    f0.dispose();
+    f0?.dispose();
   }
 }
 

@@ -1,5 +1,5 @@
 import { checkNumber, checkOptions, type Random, seededRandom } from '@orth/backend';
-import { dispose, type Optimizer, type Tensor, tidy, type Variable } from '@tensorflow/tfjs-core';
+import { dispose, type Optimizer, type Tensor, tidy } from '@tensorflow/tfjs-core';
 import { type OdeSolution, odeSolve } from './odeSolve.js';
 import {
   odeRegularization,
@@ -31,8 +31,6 @@ export interface NeuralOdeOptions extends OdeOptions {
   readonly steer?: number;
   /** Seed of STEER's end times. Default 0 */
   readonly seed?: number;
-  /** See {@link replayOde}; needs `variables` at each training step. Default: keep all */
-  readonly checkpointEvery?: number;
 }
 
 /**
@@ -59,9 +57,9 @@ export class NeuralODE {
   /** @throws TypeError, RangeError for bad options */
   constructor(dynamics: Dynamics, options: NeuralOdeOptions = {}) {
     const caller = 'NeuralODE';
-    const own = ['regularizer', 'aggregate', 'steer', 'seed', 'checkpointEvery'];
+    const own = ['regularizer', 'aggregate', 'steer', 'seed'];
     checkOptions(caller, options, [...ODE_OPTIONS, ...own]);
-    const { regularizer, aggregate, steer = 0, seed = 0, checkpointEvery, ...solver } = options;
+    const { regularizer, aggregate, steer = 0, seed = 0, ...solver } = options;
     const { method } = checkOdeOptions(caller, solver);
     checkNumber(caller, 'steer', steer, { min: 0, below: 1 });
     if (regularizer !== undefined && regularizer !== 'none' && method !== 'tsit5') {
@@ -89,18 +87,11 @@ export class NeuralODE {
    * `tf.variableGrads` or `tf.grads` after {@link predict} gave the steps.
    * @param steps - `stats.steps` of the solve
    */
-  replay(
-    u0: Tensor,
-    steps: readonly number[],
-    end?: number,
-    variables?: readonly Variable[],
-  ): RegularizedReplay {
+  replay(u0: Tensor, steps: readonly number[], end?: number): RegularizedReplay {
     const { t0 = 0, saveAt, rtol, atol, method } = this.#solver;
-    const { regularizer = 'none', aggregate, checkpointEvery } = this.#options;
+    const { regularizer = 'none', aggregate } = this.#options;
     const defined = Object.fromEntries(
-      Object.entries({ saveAt, rtol, atol, method, checkpointEvery, variables }).filter(
-        ([, value]) => value !== undefined,
-      ),
+      Object.entries({ saveAt, rtol, atol, method }).filter(([, value]) => value !== undefined),
     );
     const t1 = end ?? this.#solver.t1 ?? 1;
     const replay = replayOde(this.dynamics, u0, steps, { t0, t1, ...defined });
@@ -142,7 +133,7 @@ export class NeuralODE {
     const done = await updateThrough(
       caller,
       optimizer,
-      () => this.replay(start(), stats.steps, end, training.variables),
+      () => this.replay(start(), stats.steps, end),
       task,
       training,
     );

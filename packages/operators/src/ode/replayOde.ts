@@ -1,18 +1,6 @@
 /** The discrete adjoint: the accepted steps once more, under a gradient. */
-import { checkInteger, checkNumber, checkTensor } from '@orth/backend';
-import {
-  concat,
-  customGrad,
-  type GradSaveFunc,
-  grads,
-  reshape,
-  slice,
-  stack,
-  type Tensor,
-  type Tensor1D,
-  tidy,
-  type Variable,
-} from '@tensorflow/tfjs-core';
+import { checkNumber, checkTensor } from '@orth/backend';
+import { stack, type Tensor, type Tensor1D } from '@tensorflow/tfjs-core';
 import { checkedDynamics, takeStep } from './odeSolve.js';
 import { checkTimes, type OdeMethod } from './solveOptions.js';
 import type { Dynamics } from './step.js';
@@ -31,13 +19,6 @@ export interface ReplayOptions {
   readonly atol?: number;
   /** Default `'tsit5'` */
   readonly method?: OdeMethod;
-  /**
-   * Keep the state only every so many steps, and compute those between again in the backward pass: memory falls from
-   * steps × stages to steps / n + n × stages, for one more evaluation of everything. Needs `variables`. Default: keep all
-   */
-  readonly checkpointEvery?: number;
-  /** With `checkpointEvery`: the variables that the dynamics depend on. */
-  readonly variables?: readonly Variable[];
 }
 
 /** A differentiable solution. */
@@ -85,46 +66,6 @@ function runSteps(
 
 type Run = ReturnType<typeof runSteps>;
 
-/** A run of steps that keeps nothing but its start, and runs again in the backward pass. */
-function checkpointed(
-  run: (u: Tensor) => Run,
-  u0: Tensor,
-  variables: readonly Variable[],
-  savedCount: number,
-  stepCount: number,
-): Run {
-  const pack = (u: Tensor) => {
-    const { u: end, saved, errors, stiffness } = run(u);
-    return concat([end, ...saved, ...errors, ...stiffness].map((x) => reshape(x, [x.size])));
-  };
-  const operation = customGrad((u, ...rest) => {
-    const save = rest.pop() as GradSaveFunc;
-    save([u as Tensor]);
-    return {
-      value: tidy(() => pack(u as Tensor)),
-      gradFunc: (dy: Tensor | Tensor[], kept: Tensor[]) => {
-        const start = kept[0]!;
-        const again = grads((x: Tensor) => pack(x));
-        return again([start, ...variables] as Tensor[], dy as Tensor);
-      },
-    };
-  });
-  const packed = operation(u0, ...variables);
-  let at = 0;
-  const take = (shape: number[]) => {
-    const size = shape.reduce((product, n) => product * n, 1);
-    at += size;
-    return reshape(slice(packed, [at - size], [size]), shape);
-  };
-  const u = take(u0.shape);
-  const saved = Array.from({ length: savedCount }, () => take(u0.shape));
-  const estimates = (packed.size - at) / stepCount;
-  const [errors, stiffness] = [0, 1].map((kind) =>
-    estimates > kind ? Array.from({ length: stepCount }, () => take([])) : [],
-  );
-  return { u, saved, errors: errors!, stiffness: stiffness! };
-}
-
 /**
  * Takes given steps again, differentiably: gradients flow through every stage of every step, through the dense output and
  * through the error and stiffness estimates, and the lengths of the steps are constants. This is the gradient of the numbers
@@ -149,7 +90,6 @@ export function replayOde(
   options: ReplayOptions = {},
 ): Replay {
   const { t0 = 0, saveAt = [], rtol = 1e-4, atol = 1e-4, method = 'tsit5' } = options;
-  const { checkpointEvery, variables } = options;
   checkTensor('replayOde', 'u0', u0);
   if (steps.length === 0) throw new RangeError('replayOde: steps must not be empty');
   const ends = [t0];
@@ -164,29 +104,7 @@ export function replayOde(
   checkTimes('replayOde', saveAt, t0, ends.at(-1)!);
   const checked = checkedDynamics('replayOde', dynamics, u0.shape);
   const scheme = { rtol, atol, method };
-  if (checkpointEvery === undefined) {
-    return assemble(runSteps(checked, u0, ends, steps, saveAt, scheme));
-  }
-  checkInteger('replayOde', 'checkpointEvery', checkpointEvery, { min: 1 });
-  if (!variables) throw new RangeError('replayOde: variables must be given with checkpointEvery');
-  const whole: Run = { u: u0, saved: [], errors: [], stiffness: [] };
-  for (let from = 0; from < steps.length; from += checkpointEvery) {
-    const part = steps.slice(from, from + checkpointEvery);
-    const times = ends.slice(from, from + part.length + 1);
-    const [start, end] = [times[0]!, times.at(-1)!];
-    const sign = Math.sign(part[0]!);
-    const here = saveAt.flatMap((time, i) =>
-      !whole.saved[i] && (time - start) * sign >= 0 && (end - time) * sign >= 0 ? [i] : [],
-    );
-    const wanted = here.map((i) => saveAt[i]!);
-    const run = (u: Tensor) => runSteps(checked, u, times, part, wanted, scheme);
-    const done = checkpointed(run, whole.u, variables, wanted.length, part.length);
-    for (const [place, i] of here.entries()) whole.saved[i] = done.saved[place]!;
-    whole.u = done.u;
-    whole.errors.push(...done.errors);
-    whole.stiffness.push(...done.stiffness);
-  }
-  return assemble(whole);
+  return assemble(runSteps(checked, u0, ends, steps, saveAt, scheme));
 }
 
 function assemble({ u, saved, errors, stiffness }: Run): Replay {
