@@ -45,8 +45,8 @@ interface Axis {
  *   these are the theorem's `M <= C k^d` and `S <= k`.
  * - `'same'`, `'zero'`: as for `'circular'`, but only by kernels that see no padding: at stride 1 all taps but one are 0, else
  *   all but a block of S taps an axis. Border outputs see part of the kernel only and must have norm 1 too.
- * - `'valid'`: columns never, but for tiles (k = S) and inputs that give one output: the corner of the input is seen by one tap
- *   only. Rows as for `'circular'`, and for small inputs more often.
+ * - `'valid'`: columns never, but for tiles (k = S) and some inputs little larger than the kernel: the corner of the input is seen
+ *   by one tap only. Rows as for `'circular'`, and for small inputs more often.
  *
  * @throws TypeError or RangeError for an argument that is no layer, an input that is no multiple of the stride (circular), or
  *   smaller than the kernel (valid)
@@ -168,12 +168,9 @@ function valid(M: number, C: number, axes: readonly Axis[]): ConvExistence {
     trivial,
     reason,
   });
-  const tiled = axes.every(({ k, S, size }, i) => {
-    if (outputs[i] === 1) return size === k;
-    return k === S && (size === Infinity || size % S === 0);
-  });
+  const once = axes.every((axis, i) => seenOnce(axis, outputs[i]!));
   if (kind === 'column' || kind === 'square') {
-    if (tiled) return answer(true, true, 'every input is seen by one output');
+    if (once) return answer(true, true, 'every input can be seen by one output alone');
     if (kind === 'column' || finite) {
       const why =
         'an input at the border is seen by fewer taps than others, and must have norm 1 too';
@@ -199,6 +196,17 @@ function valid(M: number, C: number, axes: readonly Axis[]): ConvExistence {
     return answer(false, false, `${rows} rows cannot be orthonormal: only ${seen} inputs are seen`);
   }
   return answer(undefined, false, 'not known for so small an input');
+}
+
+/**
+ * Whether taps can be chosen so that each input of an axis is seen by one output, else its columns cannot all have norm 1. The
+ * first S inputs are seen by the first S taps alone, so these have norm 1; hence the taps S further on are 0 while there are
+ * outputs, and so on with the number of outputs for a period, which must fit the last S taps too.
+ */
+function seenOnce({ k, S, size }: Axis, outputs: number): boolean {
+  if (size === Infinity) return k === S;
+  if (size !== S * (outputs - 1) + k) return false;
+  return outputs === 1 || (k % S === 0 && (k / S - 1) % outputs === 0);
 }
 
 /** The most taps on an axis no two of which differ by a shift between outputs. */

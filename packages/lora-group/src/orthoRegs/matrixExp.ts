@@ -57,7 +57,12 @@ export function matrixExp(P: Tensor): Tensor {
 
 /** `exp(P)`, and with a direction E also its derivative along E. */
 function exponential(P: Tensor, E?: Tensor): Tensor[] {
-  const norm = minimum(max(sum(abs(P), 1, true), 2, true), sqrt(sum(square(P), [1, 2], true)));
+  // Both bound the spectral norm; the second, ‖PᵀP‖_F^½, hardly exceeds it.
+  const gram = matMul(P, P, true);
+  const norm = minimum(
+    max(sum(abs(P), 1, true), 2, true),
+    sqrt(sqrt(sum(square(gram), [1, 2], true))),
+  );
   // 1 while the norm is above 1/2, 1, 2, …: as many halvings and squarings.
   const thresholds = Array.from({ length: SQUARINGS }, (_, i) => 2 ** (i - 1));
   const open = step(sub(norm, tensor3d(thresholds, [1, 1, SQUARINGS])));

@@ -56,33 +56,29 @@ export function spectralNormalize(W: Tensor, u: Tensor, iterations = 1): Spectra
   const m = W.size / n;
   checkTensor('spectralNormalize', 'u', u, { shape: [m, 1] });
   checkInteger('spectralNormalize', 'iterations', iterations, { min: 1 });
-  let found: { u: Tensor; sigma: Tensor } | undefined;
-  const op = customGrad((input, save) => {
-    const x = input as Tensor;
-    const [left, right, sigma] = tidy(() => {
-      let [a, b] = [u, u];
-      for (let i = 0; i < iterations; i++) {
-        b = unit(matMul(x, a, true));
-        a = unit(matMul(x, b));
-      }
-      return [a, b, add(matMul(a, matMul(x, b), true), EPSILON)] as const;
-    });
-    const value = div(x, sigma);
-    found = { u: left, sigma };
-    (save as (tensors: Tensor[]) => void)([left, right, sigma, value]);
-    return {
-      value,
-      gradFunc: (dy: Tensor, saved: Tensor[]) =>
-        tidy(() => {
-          const [a, b, s, y] = saved as [Tensor, Tensor, Tensor, Tensor];
-          const along = mul(matMul(a, b, false, true), sum(mul(dy, y)));
-          return div(sub(dy, along), s);
-        }),
-    };
-  });
   return tidy(() => {
-    const weight = reshape(op(reshape(W, [m, n])), W.shape);
-    return { weight, sigma: squeeze(found!.sigma) as Scalar, u: add(found!.u, 0) };
+    const x = reshape(W, [m, n]);
+    // What is computed here reaches the result through the op's closure only, so that no gradient flows back to it.
+    let [left, right] = [u, u];
+    for (let i = 0; i < iterations; i++) {
+      right = unit(matMul(x, left, true));
+      left = unit(matMul(x, right));
+    }
+    const sigma = add(matMul(left, matMul(x, right), true), EPSILON);
+    const op = customGrad((input, save) => {
+      const value = div(input as Tensor, sigma);
+      (save as (tensors: Tensor[]) => void)([left, right, sigma, value]);
+      return {
+        value,
+        gradFunc: (dy: Tensor, saved: Tensor[]) =>
+          tidy(() => {
+            const [a, b, s, y] = saved as [Tensor, Tensor, Tensor, Tensor];
+            const along = mul(matMul(a, b, false, true), sum(mul(dy, y)));
+            return div(sub(dy, along), s);
+          }),
+      };
+    });
+    return { weight: reshape(op(x), W.shape), sigma: squeeze(sigma) as Scalar, u: left };
   });
 }
 
