@@ -2,14 +2,10 @@ import { checkInteger, checkOptions } from '@orth/backend';
 import { type Tensor2D, tensor2d } from '@tensorflow/tfjs-core';
 
 /** A tensor of transformers.js, as much as is read here. */
-interface Embeddings {
+export interface ClipEmbeddings {
   readonly dims: readonly number[];
   readonly data: ArrayLike<number | bigint>;
 }
-
-type Model<Name extends string> = (
-  inputs: object,
-) => Promise<Readonly<Record<Name, Embeddings>> & object>;
 
 /** Parts of `@huggingface/transformers` that {@link ClipFeatures} runs; give those that are needed. */
 export interface ClipParts {
@@ -19,24 +15,25 @@ export interface ClipParts {
     encode(text: string): number[];
   };
   /** Of `CLIPTextModelWithProjection`. */
-  readonly textModel?: Model<'text_embeds'>;
+  readonly textModel?: (inputs: object) => Promise<{ readonly text_embeds: ClipEmbeddings }>;
   /** Of `AutoProcessor`. */
   // biome-ignore lint/suspicious/noExplicitAny: transformers.js names its own kinds of images
   readonly processor?: (images: any[]) => Promise<object> | object;
   /** Of `CLIPVisionModelWithProjection`. */
-  readonly visionModel?: Model<'image_embeds'>;
+  readonly visionModel?: (inputs: object) => Promise<{ readonly image_embeds: ClipEmbeddings }>;
 }
 
-interface Loader<Part> {
-  from_pretrained(model: string, options?: object): Promise<Part>;
+/** A class of transformers.js that loads checkpoints. */
+export interface ClipLoader {
+  from_pretrained(model: string, options?: object): Promise<unknown>;
 }
 
 /** The module `@huggingface/transformers`, as much as {@link ClipFeatures.load} calls. */
 export interface TransformersModule {
-  readonly AutoTokenizer: Loader<unknown>;
-  readonly AutoProcessor: Loader<unknown>;
-  readonly CLIPTextModelWithProjection: Loader<unknown>;
-  readonly CLIPVisionModelWithProjection: Loader<unknown>;
+  readonly AutoTokenizer: ClipLoader;
+  readonly AutoProcessor: ClipLoader;
+  readonly CLIPTextModelWithProjection: ClipLoader;
+  readonly CLIPVisionModelWithProjection: ClipLoader;
 }
 
 /** Options of a batch. */
@@ -148,7 +145,7 @@ async function inBatches<Item>(
   argument: string,
   items: readonly Item[],
   options: ClipBatchOptions,
-  embed: (batch: readonly Item[]) => Promise<Embeddings>,
+  embed: (batch: readonly Item[]) => Promise<ClipEmbeddings>,
 ): Promise<Tensor2D> {
   checkOptions(caller, options, ['batchSize', 'onProgress', 'signal']);
   const { batchSize = 16, onProgress, signal } = options;

@@ -4,20 +4,21 @@ import type { FeaturePromptOptions, TokenPromptOptions } from './msgcoopOptions.
 import { templateTargets } from './targets.js';
 import { checkEncoder } from './textEncoder.js';
 
-type Single<Options> = Omit<Options, 'numPrompts' | 'diversityWeight'>;
-
 /** Options of {@link coop}: MSGCoOp's without what it fixes. */
 export type CoOpOptions =
-  | Omit<Single<TokenPromptOptions>, 'semanticWeight' | 'target' | 'descriptions'>
-  | Omit<Single<FeaturePromptOptions>, 'semanticWeight' | 'target'>;
+  | Omit<
+      TokenPromptOptions,
+      'numPrompts' | 'diversityWeight' | 'semanticWeight' | 'target' | 'descriptions'
+    >
+  | Omit<FeaturePromptOptions, 'numPrompts' | 'diversityWeight' | 'semanticWeight' | 'target'>;
 
 /** Options of {@link kgCoOp}. */
 export type KgCoOpOptions =
-  | (Omit<Single<TokenPromptOptions>, 'descriptions'> & {
+  | (Omit<TokenPromptOptions, 'numPrompts' | 'diversityWeight' | 'descriptions'> & {
       /** The text of a class whose feature is the target. Default `a photo of a {name}.` */
       readonly template?: (name: string) => string;
     })
-  | Single<FeaturePromptOptions>;
+  | Omit<FeaturePromptOptions, 'numPrompts' | 'diversityWeight'>;
 
 /**
  * CoOp: one prompt, cross-entropy alone.

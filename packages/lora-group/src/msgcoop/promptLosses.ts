@@ -147,8 +147,7 @@ export function diversityLoss(textFeatures: Tensor): Scalar {
 /**
  * All losses of MSGCoOp. Differentiable with respect to both kinds of features.
  *
- * @param textFeatures - of N prompts for C classes, shape `[N, C, D]`
- * @param imageFeatures - shape `[B, D]`
+ * @param features - `textFeatures` of N prompts for C classes, shape `[N, C, D]`, and `imageFeatures`, shape `[B, D]`
  * @param labels - B class numbers; those of a tensor are not checked, since that would need a read
  * @throws TypeError or RangeError for shapes that do not fit, labels out of range, a missing target, or a wrong option
  * @see Wang et al. 2025, "MSGCoOp", arXiv 2507.21786, and its code: mean over classes of every term
