@@ -125,10 +125,10 @@ const COMPARISONS: readonly Comparison[] = [
   },
   {
     claim:
-      'four prompts from one text are better than one prompt with the same targets: H, in the mean',
+      'four prompts from one text gain half a point of H on one prompt with the same targets (the paper: 0.58), in the mean',
     ways: ['described', 'msgcoop'],
     measure: 'harmonicMean',
-    expectation: { of: 'mean', atLeast: 0.002 },
+    expectation: { of: 'mean', atLeast: 0.005 },
   },
   {
     claim:
