@@ -33,13 +33,13 @@ export {
   contrastiveLoss,
   type MappedEmbeddings,
 } from './lambdaOrth/compatibilityLoss.js';
-export {
-  CompatibleAdapter,
-  type CompatibleAdapterOptions,
-  type CompatibleAdapterState,
-  type CompatibleFitOptions,
-  type CompatibleFitProgress,
-} from './lambdaOrth/compatibleAdapter.js';
+export { CompatibleAdapter } from './lambdaOrth/compatibleAdapter.js';
+export type {
+  CompatibleAdapterOptions,
+  CompatibleAdapterState,
+  CompatibleFitOptions,
+  CompatibleFitProgress,
+} from './lambdaOrth/compatibleOptions.js';
 export type { EmbeddingMapForm } from './lambdaOrth/embeddingMaps.js';
 export { type LambdaOrthOptions, lambdaOrth, softOrth } from './lambdaOrth/lambdaOrth.js';
 export { procrustes } from './lambdaOrth/procrustes.js';
