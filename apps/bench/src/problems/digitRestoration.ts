@@ -184,5 +184,8 @@ export async function psnr(x: Tensor, truth: Tensor): Promise<number> {
   const errors = tidy(() => mean(square(sub(x, truth)), 1));
   const values = await errors.data();
   errors.dispose();
-  return values.reduce((sum, e) => sum - 10 * Math.log10(Math.max(e, 1e-12)), 0) / values.length;
+  return (
+    Array.from(values).reduce((sum, e) => sum - 10 * Math.log10(Math.max(e, 1e-12)), 0) /
+    values.length
+  );
 }
