@@ -94,9 +94,6 @@ interface Restored {
   /** PSNR in dB on the tested digits, each method at the ρ that is best for it on other digits. */
   readonly proximal: number;
   readonly plain: number;
-  /** Iterates' relative change at that ρ. */
-  readonly proximalError: number;
-  readonly plainError: number;
 }
 
 async function* claims(context: ReproContext): AsyncIterable<Claim> {
@@ -167,7 +164,7 @@ async function* claims(context: ReproContext): AsyncIterable<Claim> {
       const best = async (prox: LPN | ((x: Tensor) => Tensor)) => {
         let [rho, quality] = [RHOS[0]!, -Infinity];
         for (const tried of RHOS) {
-          const { value } = await restore(known, prox, tried, validation);
+          const value = await restore(known, prox, tried, validation);
           if (value > quality) [rho, quality] = [tried, value];
         }
         return restore(unknown, prox, rho, test);
@@ -176,12 +173,7 @@ async function* claims(context: ReproContext): AsyncIterable<Claim> {
       const ours = await best(proximal);
       const theirs = await best((x) => plain.apply(x));
       restored[name] ??= [];
-      restored[name].push({
-        proximal: ours.value,
-        plain: theirs.value,
-        proximalError: ours.error,
-        plainError: theirs.error,
-      });
+      restored[name].push({ proximal: ours, plain: theirs });
       dispose([known.A, known.b, unknown.A, unknown.b]);
     }
     onProgress(`digits, seed ${seed}: prior`);
@@ -193,7 +185,7 @@ async function* claims(context: ReproContext): AsyncIterable<Claim> {
       const { value, y } = await proximal.prior(x, { maxIterations: 20 });
       const values = await value.data();
       dispose([x, y, value]);
-      return values.reduce((sum, v) => sum + v, 0) / values.length;
+      return Array.from(values).reduce((sum, v) => sum + v, 0) / values.length;
     };
     priors.push({ clean: await prior(0), some: await prior(0.1), more: await prior(0.2) });
     dispose([test, validation]);
@@ -228,19 +220,24 @@ async function* claims(context: ReproContext): AsyncIterable<Claim> {
     effect: 'difference',
     expectation: { of: 'mean', atLeast: 0 },
   };
-  yield {
-    claim:
-      'the learned prior rises with noise on held-out digits: from clean to 0.1, and from there to 0.2',
-    setting: `${setting}; noisy digits are clipped to [0, 1]; priors have no zero, so differences are compared`,
-    baseline: 'rise of the mean prior from clean to noise 0.1',
-    ours: 'rise from noise 0.1 to 0.2',
-    results: seeds.map((seed, i) => {
-      const { clean, some, more } = priors[i]!;
-      return { seed, baseline: some - clean, ours: Math.min(more - some, some - clean) };
-    }),
-    effect: 'ratio',
-    expectation: { of: 'everySeed', atLeast: 0.01 },
-  };
+  for (const [from, to, before, after] of [
+    ['clean', 'some', 'no noise', 'noise 0.1'],
+    ['some', 'more', 'noise 0.1', 'noise 0.2'],
+  ] as const) {
+    yield {
+      claim: `the learned prior of held-out digits rises with noise: from ${before} to ${after}`,
+      setting: `${setting}; noisy digits are clipped to [0, 1]; the prior has no zero, its differences count`,
+      baseline: `mean prior at ${before}`,
+      ours: `mean prior at ${after}`,
+      results: seeds.map((seed, i) => ({
+        seed,
+        baseline: priors[i]![from],
+        ours: priors[i]![to],
+      })),
+      effect: 'difference',
+      expectation: { of: 'everySeed', atLeast: 1 },
+    };
+  }
 }
 
 const COMPRESSED = '98 random projections of 196 pixels, noise 0.05';
@@ -251,11 +248,11 @@ async function restore(
   prox: LPN | ((x: Tensor) => Tensor),
   rho: number,
   truth: Tensor,
-) {
-  const { x, z, u, error } = await pnpAdmm(A, b, prox, { rho, iterations: ITERATIONS });
+): Promise<number> {
+  const { x, z, u } = await pnpAdmm(A, b, prox, { rho, iterations: ITERATIONS });
   const value = await psnr(x, truth);
   dispose([x, z, u]);
-  return { value, error: Math.max(...error) };
+  return value;
 }
 
 export const repro: Repro = {
