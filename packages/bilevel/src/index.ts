@@ -58,3 +58,66 @@ export {
   tensorProblem,
 } from './maid/tensorProblem.js';
 export type { Work } from './maid/work.js';
+export {
+  type Augmentation,
+  brightness,
+  type CutoutOptions,
+  cutout,
+  inputNoise,
+} from './selfTuning/augmentations.js';
+export {
+  type ConvGeometry,
+  type HyperConv2dLayer,
+  type HyperConv2dOptions,
+  hyperConv2d,
+  hyperConv2dOp,
+} from './selfTuning/hyperConv2d.js';
+export {
+  type HyperDenseLayer,
+  type HyperDenseOptions,
+  hyperDense,
+  hyperDenseOp,
+} from './selfTuning/hyperDense.js';
+export type { HyperContext, HyperLayer, HyperModel, Signal } from './selfTuning/hyperLayer.js';
+export {
+  hyperActivation,
+  hyperAvgPool,
+  hyperDropout,
+  hyperFlatten,
+  hyperMaxPool,
+  hyperSequential,
+} from './selfTuning/hyperLayers.js';
+export { type Hyperparameter, type HyperSpace, hyperSpace } from './selfTuning/hyperSpace.js';
+export type {
+  HyperInitialization,
+  HyperLayerOptions,
+  HyperWeights,
+} from './selfTuning/hyperWeights.js';
+export { drawNoise, perturb, perturbationEntropy } from './selfTuning/perturbation.js';
+export {
+  type RandomSearchOptions,
+  randomSearch,
+  type SearchTrial,
+} from './selfTuning/randomSearch.js';
+export {
+  type Examples,
+  SelfTuning,
+  type SelfTuningEpoch,
+  type SelfTuningFitOptions,
+  type SelfTuningResult,
+} from './selfTuning/selfTuning.js';
+export {
+  type ExampleLoss,
+  l2Penalty,
+  type Penalty,
+  type SelfTuningOptions,
+} from './selfTuning/selfTuningOptions.js';
+export type { SavedTensor, SelfTuningState } from './selfTuning/selfTuningState.js';
+export { SelfTuningSteps } from './selfTuning/selfTuningSteps.js';
+export {
+  freeValue,
+  hyperValue,
+  hyperValueTensor,
+  inverseSoftplus,
+  type Range,
+} from './selfTuning/transforms.js';

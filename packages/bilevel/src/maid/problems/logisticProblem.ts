@@ -49,7 +49,7 @@ async function largestEigenvalue(x: Tensor2D): Promise<number> {
   const estimate = tidy(() => {
     let v = matMul(x, sum(x, 1, true), true);
     let size: Tensor = norm(v);
-    for (let i = 0; i < 30; i++) {
+    for (let i = 0; i < 12; i++) {
       v = div(v, add(size, 1e-30));
       v = matMul(x, matMul(x, v), true);
       size = norm(v);
@@ -88,8 +88,8 @@ export async function logisticProblem(options: LogisticOptions): Promise<Logisti
   const Xv = keep(clone(validX)) as Tensor2D;
   const encode = (labels: Tensor) => keep(oneHot(labels, classes, 1, 0, 'float32'));
   const [Y, Yv] = tidy(() => [encode(y), encode(validY)]) as [Tensor2D, Tensor2D];
-  const top = 0.5 * 1.02 * (await largestEigenvalue(X));
-  const upperTop = 0.5 * 1.02 * (await largestEigenvalue(Xv));
+  const top = 0.5 * 1.1 * (await largestEigenvalue(X));
+  const upperTop = 0.5 * 1.1 * (await largestEigenvalue(Xv));
   const held = [X, Xv, Y, Yv];
 
   const shape: [number, number] = [inputs, classes];
