@@ -44,6 +44,15 @@ function scattered(n: number, seed = 3): CsrMatrix {
   return CsrMatrix.fromTriplets(n, n, triplets);
 }
 
+/** Other values at the same places, symmetric. */
+const varied = (A: CsrMatrix): CsrMatrix => {
+  const triplets: Triplet[] = [];
+  A.forEach((i, j, value) => {
+    triplets.push([i, j, value * (1 + 0.01 * ((i * j + i + j) % 17))]);
+  });
+  return CsrMatrix.fromTriplets(A.rows, A.rows, triplets);
+};
+
 const tridiagonal = (n: number): CsrMatrix =>
   CsrMatrix.fromTriplets(
     n,
@@ -231,6 +240,8 @@ describe('the loops in WebAssembly', () => {
   it.each([
     ['few kinds of rows', poisson2d(40, 37)],
     ['three dimensions', poisson3d([5, 6, 33])],
+    ['few diagonals', varied(poisson2d(13, 9))],
+    ['one diagonal', varied(CsrMatrix.fromDense([1, 0, 0, 0, 1, 0, 0, 0, 1], 3))],
     ['rows all different', scattered(201)],
     ['one row', CsrMatrix.fromDense([3], 1)],
   ])('%s: as the plain ones', (_, A) => {

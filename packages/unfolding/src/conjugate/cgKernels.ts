@@ -17,7 +17,7 @@ import {
   whileBelow,
 } from './wasmCode.js';
 
-/** Longest row of a run that has a kernel of its own. */
+/** Most entries of a row, or diagonals, that a kernel is made for. */
 export const MAX_TAPS = 9;
 
 /** Kernels over one memory; addresses in bytes, lengths of vectors padded with zeros to a multiple of 4. */
@@ -30,17 +30,21 @@ export interface CgKernels {
   advance(x: number, end: number, p: number, r: number, Ap: number, alpha: number): number;
   /** p = z + β p */
   turn(p: number, end: number, z: number, beta: number): void;
-  /**
-   * `y[i] = Σ_k c_k x[i + o_k]` for i in some runs, by number of terms: a table with where each run begins and ends, in bytes
-   * from y; then how far each `x + o_k` is from y, in bytes; then c_k.
-   */
-  readonly taps: readonly ((
-    table: number,
-    tableEnd: number,
-    y: number,
-    ...distancesAndFactors: number[]
-  ) => void)[];
 }
+
+/**
+ * `y[i] = Σ_k c_k x[i + o_k]` for i in some runs: a table with where each run begins and ends, in bytes from y; then how far
+ * each `x + o_k` is from y, in bytes; then c_k.
+ */
+export type TapsKernel = (
+  table: number,
+  tableEnd: number,
+  y: number,
+  ...distancesAndFactors: number[]
+) => void;
+
+/** `y[i] = Σ_k d_k[i] x[i + o_k]` for y up to `end`: how far each d_k is from y in bytes, then each `x + o_k`. */
+export type BandsKernel = (y: number, end: number, ...distances: number[]) => void;
 
 const csr: WasmFunction = {
   name: 'csr',
@@ -145,7 +149,7 @@ const turn: WasmFunction = {
 function taps(terms: number): WasmFunction {
   const each = <T>(value: T): T[] => new Array(terms).fill(value);
   return {
-    name: `taps${terms}`,
+    name: 'taps',
     parameters: [I32, I32, I32, ...each(I32), ...each(F64)],
     locals: [I32, I32, I32, ...each(V128)],
     result: false,
@@ -180,29 +184,56 @@ function taps(terms: number): WasmFunction {
   };
 }
 
-let compiled: WebAssembly.Module | null | undefined;
-
-/** The kernels over a memory; undefined where there is no WebAssembly with SIMD, or it may not be compiled. */
-export function cgKernels(memory: WebAssembly.Memory): CgKernels | undefined {
-  const terms = Array.from({ length: MAX_TAPS }, (_, i) => i + 1);
-  if (compiled === undefined) {
-    try {
-      // A few kilobytes: small enough to be compiled at once, everywhere.
-      compiled = new WebAssembly.Module(
-        wasmModule([csr, dot, advance, turn, ...terms.map((count) => taps(count))]),
-      );
-    } catch {
-      compiled = null;
-    }
-  }
-  if (!compiled) return undefined;
-  const { exports } = new WebAssembly.Instance(compiled, { env: { memory } });
-  const kernels = exports as unknown as CgKernels & Record<string, CgKernels['taps'][number]>;
+/** A banded matrix, diagonal by diagonal: everything is as far from y as it was at the start, so that only y moves. */
+function bands(terms: number): WasmFunction {
   return {
-    csr: kernels.csr,
-    dot: kernels.dot,
-    advance: kernels.advance,
-    turn: kernels.turn,
-    taps: terms.map((count) => kernels[`taps${count}`]!),
+    name: 'bands',
+    parameters: [I32, I32, ...new Array<number>(2 * terms).fill(I32)],
+    locals: [],
+    result: false,
+    body: (y, end, ...distances) => {
+      const products = Array.from({ length: terms }, (_, k) =>
+        two.mul(
+          two.load(plus(y!.get, distances[k]!.get)),
+          two.load(plus(y!.get, distances[terms + k]!.get)),
+        ),
+      );
+      const sum = products.reduce((a, b) => two.add(a, b));
+      return whileBelow(y!.get, end!.get, two.store(y!.get, sum), y!.move(16));
+    },
   };
 }
+
+/** Modules by name, of a few hundred bytes each: small enough to be compiled at once, everywhere. Null: not to be had. */
+const modules = new Map<string, WebAssembly.Module | null>();
+
+/** The functions of a module over a memory; undefined where there is no WebAssembly with SIMD, or it may not be compiled. */
+function load<T>(
+  name: string,
+  functions: () => readonly WasmFunction[],
+  memory: WebAssembly.Memory,
+): T | undefined {
+  let module = modules.get(name);
+  if (module === undefined) {
+    try {
+      module = new WebAssembly.Module(wasmModule(functions()));
+    } catch {
+      module = null;
+    }
+    modules.set(name, module);
+  }
+  if (!module) return undefined;
+  return new WebAssembly.Instance(module, { env: { memory } }).exports as T;
+}
+
+/** The kernels over a memory; undefined where there is no WebAssembly with SIMD. */
+export const cgKernels = (memory: WebAssembly.Memory): CgKernels | undefined =>
+  load('cg', () => [csr, dot, advance, turn], memory);
+
+/** The kernel for runs of rows with so many entries. */
+export const tapsKernel = (memory: WebAssembly.Memory, terms: number): TapsKernel | undefined =>
+  load<{ taps: TapsKernel }>(`taps${terms}`, () => [taps(terms)], memory)?.taps;
+
+/** The kernel for matrices with so many diagonals. */
+export const bandsKernel = (memory: WebAssembly.Memory, terms: number): BandsKernel | undefined =>
+  load<{ bands: BandsKernel }>(`bands${terms}`, () => [bands(terms)], memory)?.bands;

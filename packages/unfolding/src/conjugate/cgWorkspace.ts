@@ -1,7 +1,8 @@
-import { type CgKernels, cgKernels } from './cgKernels.js';
+import { bandsKernel, type CgKernels, cgKernels, tapsKernel } from './cgKernels.js';
 import type { CsrMatrix } from './csrMatrix.js';
+import { diagonals } from './diagonals.js';
 import type { CheckedOperator } from './operator.js';
-import { type RowKind, rowKinds } from './rowKinds.js';
+import { rowKinds } from './rowKinds.js';
 import { addScaled, dot, norm } from './vectors.js';
 
 /** The vectors of conjugate gradients and the passes over them. */
@@ -57,32 +58,31 @@ export function plainWorkspace({ n, multiply }: CheckedOperator, b: Float64Array
   };
 }
 
+/** A product y = A x in a memory, by the addresses of x and y; undefined where it has no kernel. */
+type Multiply = (x: number, y: number) => void;
+
+/** A way to keep a matrix: bytes that it takes, and the product once it is written at an address. */
+interface Layout {
+  readonly bytes: number;
+  place(memory: WebAssembly.Memory, start: number, kernels: CgKernels): Multiply | undefined;
+}
+
 /** In WebAssembly; undefined where there is none, or the system is too large for its memory. */
 export function wasmWorkspace(A: CsrMatrix, b: Float64Array): CgWorkspace | undefined {
   const n = A.rows;
-  const kinds = rowKinds(A);
   const padded = Math.ceil(n / 4) * 4;
-  const matrixBytes = kinds
-    ? kinds.reduce((sum, { runs }) => sum + 8 * runs.length, 0)
-    : 12 * A.entries + 4 * (n + 1);
-  const bytes = 5 * 8 * padded + matrixBytes + 64;
+  const layout = kindsOfRows(A) ?? bandsOf(A, padded) ?? compressedRows(A);
+  // Ahead of x as much room as it takes, into which diagonals reach: their entries there are 0.
+  const at = (k: number) => 8 * padded * (k + 1);
+  const bytes = at(5) + layout.bytes + 64;
   if (typeof WebAssembly === 'undefined' || bytes > MAX_BYTES) return undefined;
   const memory = new WebAssembly.Memory({ initial: Math.ceil(bytes / 2 ** 16) });
   const kernels = cgKernels(memory);
-  if (!kernels) return undefined;
+  const multiply = kernels && layout.place(memory, at(5), kernels);
+  if (!multiply) return undefined;
 
-  const at = (k: number) => 8 * padded * k;
   const vector = (k: number) => new Float64Array(memory.buffer, at(k), n);
-  const [x, r, p, Ap, z] = [0, 1, 2, 3, 4].map(vector) as [
-    Float64Array,
-    Float64Array,
-    Float64Array,
-    Float64Array,
-    Float64Array,
-  ];
-  const multiply = kinds
-    ? kindsOfRows(kinds, memory, at(5), kernels)
-    : compressedRows(A, memory, at(5), kernels);
+  const [x, r, p, Ap, z] = [vector(0), vector(1), vector(2), vector(3), vector(4)];
   return {
     x,
     r,
@@ -105,44 +105,72 @@ export function wasmWorkspace(A: CsrMatrix, b: Float64Array): CgWorkspace | unde
   };
 }
 
-/** Puts the runs into the memory, in bytes, and multiplies kind by kind. */
-function kindsOfRows(
-  kinds: readonly RowKind[],
-  memory: WebAssembly.Memory,
-  start: number,
-  kernels: CgKernels,
-): (from: number, to: number) => void {
-  let table = start;
-  const tables = kinds.map(({ runs }) => {
-    const entries = runs.flat().map((row) => 8 * row);
-    new Int32Array(memory.buffer, table, entries.length).set(entries);
-    const from = table;
-    table += 4 * entries.length;
-    return { from, to: table };
-  });
-  return (from, to) => {
-    for (const [i, { offsets, values }] of kinds.entries()) {
-      const distances = offsets.map((offset) => from - to + 8 * offset);
-      const { from: first, to: end } = tables[i]!;
-      kernels.taps[values.length - 1]!(first, end, to, ...distances, ...values);
+/** Rows of few kinds: nothing but where their runs begin and end, in bytes. */
+function kindsOfRows(A: CsrMatrix): Layout | undefined {
+  const kinds = rowKinds(A);
+  return (
+    kinds && {
+      bytes: kinds.reduce((sum, { runs }) => sum + 8 * runs.length, 0),
+      place(memory, start) {
+        let table = start;
+        const passes: ((x: number, y: number) => void)[] = [];
+        for (const { offsets, values, runs } of kinds) {
+          const kernel = tapsKernel(memory, values.length);
+          if (!kernel) return undefined;
+          const entries = runs.flat().map((row) => 8 * row);
+          new Int32Array(memory.buffer, table, entries.length).set(entries);
+          const from = table;
+          const to = from + 4 * entries.length;
+          table = to;
+          passes.push((x, y) =>
+            kernel(from, to, y, ...offsets.map((offset) => x - y + 8 * offset), ...values),
+          );
+        }
+        return (x, y) => {
+          for (const pass of passes) pass(x, y);
+        };
+      },
     }
-  };
+  );
 }
 
-/** Puts the matrix into the memory, its pointers and indices as addresses and distances in bytes. */
-function compressedRows(
-  A: CsrMatrix,
-  memory: WebAssembly.Memory,
-  start: number,
-  kernels: CgKernels,
-): (from: number, to: number) => void {
-  const indicesAt = start + 8 * A.entries;
-  const pointersAt = indicesAt + 4 * A.entries;
-  new Float64Array(memory.buffer, start, A.entries).set(A.values);
-  new Int32Array(memory.buffer, indicesAt, A.entries).set(A.columnIndices.map((j) => 8 * j));
-  new Int32Array(memory.buffer, pointersAt, A.rows + 1).set(
-    A.rowPointers.map((e) => indicesAt + 4 * e),
+/** Diagonal after diagonal. */
+function bandsOf(A: CsrMatrix, padded: number): Layout | undefined {
+  const bands = diagonals(A);
+  return (
+    bands && {
+      bytes: 8 * padded * bands.offsets.length,
+      place(memory, start) {
+        const { offsets } = bands;
+        const kernel = bandsKernel(memory, offsets.length);
+        if (!kernel) return undefined;
+        bands.write(new Float64Array(memory.buffer, start, padded * offsets.length), padded);
+        return (x, y) =>
+          kernel(
+            y,
+            y + 8 * padded,
+            ...offsets.map((_, k) => start + 8 * padded * k - y),
+            ...offsets.map((offset) => x - y + 8 * offset),
+          );
+      },
+    }
   );
-  const [first, end] = [pointersAt + 4, pointersAt + 4 * (A.rows + 1)];
-  return (from, to) => kernels.csr(first, end, indicesAt, start, from, to);
+}
+
+/** The matrix as it is, its pointers and indices as addresses and distances in bytes. */
+function compressedRows(A: CsrMatrix): Layout {
+  return {
+    bytes: 12 * A.entries + 4 * (A.rows + 1),
+    place(memory, start, kernels) {
+      const indicesAt = start + 8 * A.entries;
+      const pointersAt = indicesAt + 4 * A.entries;
+      new Float64Array(memory.buffer, start, A.entries).set(A.values);
+      new Int32Array(memory.buffer, indicesAt, A.entries).set(A.columnIndices.map((j) => 8 * j));
+      new Int32Array(memory.buffer, pointersAt, A.rows + 1).set(
+        A.rowPointers.map((e) => indicesAt + 4 * e),
+      );
+      const [first, end] = [pointersAt + 4, pointersAt + 4 * (A.rows + 1)];
+      return (x, y) => kernels.csr(first, end, indicesAt, start, x, y);
+    },
+  };
 }
