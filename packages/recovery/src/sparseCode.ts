@@ -54,7 +54,8 @@ export function encodeSparse(D: Tensor2D, Y: Tensor2D, options: SparseCodeOption
     if (k !== undefined && k < atoms) {
       const rows = transpose(Z);
       const { indices } = topk(abs(rows), k, false);
-      const mask = sum(cast(oneHot(cast(indices, 'int32'), atoms), 'float32'), 1);
+      // Not in int32, for which tfjs's WebGPU kernel does not compile.
+      const mask = sum(oneHot(cast(indices, 'int32'), atoms, 1, 0, 'float32'), 1);
       return transpose(mul(rows, mask)) as Tensor2D;
     }
     if (threshold === undefined) return Z;
