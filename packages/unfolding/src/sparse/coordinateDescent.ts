@@ -87,18 +87,28 @@ export interface CoordinateDescentResult {
   readonly converged: boolean;
 }
 
-/** Sweeps over one working set at most. */
-const SWEEPS = 10_000;
+/** Sweeps over one working set at most, and between two looks at its gap. */
+const SWEEPS = 20_000;
+const LOOK_EVERY = 4;
+
+/** Products of the columns with y: `Aᵀy`. */
+export function correlations(A: Dictionary, y: ArrayLike<number>): Float64Array {
+  const target = Float64Array.from(y);
+  return Float64Array.from({ length: A.columns }, (_, j) => A.dot(j, target));
+}
 
 /**
  * Minimises `½‖y − A x‖² + λ‖x‖₁` from `x`, which is changed in place.
  *
  * Each round takes the support of x and the columns that violate optimality most, and solves on them alone with their
  * Gram matrix, so that a sweep costs no product with A.
+ *
+ * @param q - `Aᵀy`, see {@link correlations}
  */
 export function coordinateDescent(
   A: Dictionary,
   y: ArrayLike<number>,
+  q: Float64Array,
   lambda: number,
   x: Float64Array,
   tolerance: number,
@@ -107,17 +117,16 @@ export function coordinateDescent(
   const { rows, columns: N } = A;
   const r = new Float64Array(rows);
   const correlation = new Float64Array(N);
+  const top = q.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
   let size = 0;
-  let objective = 0;
-  let gap = Infinity;
   for (let iterations = 0; ; iterations++) {
     let yy = 0;
-    let l1 = 0;
     for (let i = 0; i < rows; i++) {
       r[i] = y[i]!;
       yy += r[i]! ** 2;
     }
     let support = 0;
+    let l1 = 0;
     for (let j = 0; j < N; j++) {
       if (x[j] === 0) continue;
       support += 1;
@@ -133,27 +142,35 @@ export function coordinateDescent(
       correlation[j] = A.dot(j, r);
       largest = Math.max(largest, Math.abs(correlation[j]!));
     }
-    objective = rr / 2 + lambda * l1;
-    const s = largest > lambda ? lambda / largest : 1;
-    gap = objective > 0 ? Math.max(objective - s * (ry - (s * rr) / 2), 0) / objective : 0;
-    // Without a penalty there is no dual point but 0; the gradient in units of ‖Aᵀy‖ stands in.
-    if (lambda === 0) gap = largest === 0 ? 0 : largest / Math.max(maxAbsDot(A, y), largest);
+    const objective = rr / 2 + lambda * l1;
+    const gap = relativeGap(rr, ry, l1, largest, lambda, top);
     if (gap <= tolerance || iterations === maxIterations) {
       return { objective, gap, iterations, converged: gap <= tolerance };
     }
     size = Math.min(N, Math.max(10, 2 * support, size));
     const chosen = workingSet(A, x, correlation, lambda, size, support);
-    // The gap may exceed what is left to gain by far, so each round is solved more exactly than the one before.
-    const improvable = Math.max(gap * objective * 10 ** (-2 - iterations), 1e-26 * yy);
-    solveOn(A.gram(chosen), chosen, A.squares, correlation, lambda, x, improvable);
+    // Solving a working set far more exactly than the others are would be in vain.
+    const target = Math.max(0.3 * tolerance, 0.03 * gap);
+    solveOn({ A, chosen, q, correlation, lambda, x, yy, top, target });
   }
 }
 
-function maxAbsDot(A: Dictionary, y: ArrayLike<number>): number {
-  const target = Float64Array.from(y);
-  let largest = 0;
-  for (let j = 0; j < A.columns; j++) largest = Math.max(largest, Math.abs(A.dot(j, target)));
-  return largest;
+/**
+ * `(F − D) / F` at the dual point `min(1, λ/‖Aᵀr‖∞) r`. Without a penalty there is no dual point but 0; the gradient in units
+ * of `‖Aᵀy‖∞` stands in.
+ */
+function relativeGap(
+  rr: number,
+  ry: number,
+  l1: number,
+  largest: number,
+  lambda: number,
+  top: number,
+): number {
+  if (lambda === 0) return largest === 0 ? 0 : largest / Math.max(top, largest);
+  const objective = rr / 2 + lambda * l1;
+  const s = largest > lambda ? lambda / largest : 1;
+  return objective > 0 ? Math.max(objective - s * (ry - (s * rr) / 2), 0) / objective : 0;
 }
 
 /** The support, and columns by how near they are to the boundary |⟨a, r⟩| = λ, in units of their norms. */
@@ -167,45 +184,65 @@ function workingSet(
 ): number[] {
   const chosen: number[] = [];
   const others: number[] = [];
+  const distance = new Float64Array(x.length);
   for (let j = 0; j < x.length; j++) {
     if (x[j] !== 0) chosen.push(j);
-    else if (A.squares[j]! > 0) others.push(j);
+    else if (A.squares[j]! > 0) {
+      others.push(j);
+      distance[j] = (lambda - Math.abs(correlation[j]!)) / Math.sqrt(A.squares[j]!);
+    }
   }
-  const distance = (j: number) => (lambda - Math.abs(correlation[j]!)) / Math.sqrt(A.squares[j]!);
-  const keys = new Float64Array(x.length);
-  for (const j of others) keys[j] = distance(j);
-  others.sort((i, j) => keys[i]! - keys[j]!);
+  others.sort((i, j) => distance[i]! - distance[j]!);
   for (const j of others.slice(0, Math.max(size - support, 1))) chosen.push(j);
   return chosen;
 }
 
-/** Coordinate descent on a working set until no update would lower the objective by more than `least` in a sweep. */
-function solveOn(
-  G: Float64Array,
-  chosen: readonly number[],
-  squares: Float64Array,
-  correlation: Float64Array,
-  lambda: number,
-  x: Float64Array,
-  least: number,
-): void {
+interface Subproblem {
+  readonly A: Dictionary;
+  readonly chosen: readonly number[];
+  readonly q: Float64Array;
+  /** `Aᵀr` at the start. */
+  readonly correlation: Float64Array;
+  readonly lambda: number;
+  readonly x: Float64Array;
+  readonly yy: number;
+  readonly top: number;
+  /** Relative gap at which the working set counts as solved. */
+  readonly target: number;
+}
+
+/** Coordinate descent on a working set. */
+function solveOn({ A, chosen, q, correlation, lambda, x, yy, top, target }: Subproblem): void {
   const n = chosen.length;
+  const G = A.gram(chosen);
   const c = Float64Array.from(chosen, (j) => correlation[j]!);
   const z = Float64Array.from(chosen, (j) => x[j]!);
-  for (let sweep = 0; sweep < SWEEPS; sweep++) {
-    let lowered = 0;
+  const d = Float64Array.from(chosen, (j) => A.squares[j]!);
+  for (let sweep = 1; sweep <= SWEEPS; sweep++) {
+    let moved = 0;
     for (let p = 0; p < n; p++) {
-      const d = squares[chosen[p]!]!;
-      const u = c[p]! + d * z[p]!;
-      const next = u > lambda ? (u - lambda) / d : u < -lambda ? (u + lambda) / d : 0;
+      const u = c[p]! + d[p]! * z[p]!;
+      const next = u > lambda ? (u - lambda) / d[p]! : u < -lambda ? (u + lambda) / d[p]! : 0;
       const delta = next - z[p]!;
       if (delta === 0) continue;
       z[p] = next;
-      lowered += delta * delta * d;
+      moved += delta * delta * d[p]!;
       const at = p * n;
-      for (let q = 0; q < n; q++) c[q]! -= delta * G[at + q]!;
+      for (let k = 0; k < n; k++) c[k]! -= delta * G[at + k]!;
     }
-    if (lowered <= least) break;
+    // Rounding is all that is left.
+    if (moved <= 1e-28 * yy) break;
+    if (sweep % LOOK_EVERY !== 0) continue;
+    let [l1, largest, zq, zc] = [0, 0, 0, 0];
+    for (let p = 0; p < n; p++) {
+      l1 += Math.abs(z[p]!);
+      largest = Math.max(largest, Math.abs(c[p]!));
+      zq += z[p]! * q[chosen[p]!]!;
+      zc += z[p]! * c[p]!;
+    }
+    // ⟨r, y⟩ = ‖y‖² − ⟨z, Aᵀy⟩ and ‖r‖² = ⟨r, y⟩ − ⟨z, Aᵀr⟩.
+    const ry = yy - zq;
+    if (relativeGap(Math.max(ry - zc, 0), ry, l1, largest, lambda, top) <= target) break;
   }
   for (let p = 0; p < n; p++) x[chosen[p]!] = z[p]!;
 }

@@ -1,7 +1,7 @@
 /** The exact Lasso: by coordinate descent on the host, for one λ or along a path. */
 import { checkFinite, checkInteger, checkNumber, checkOptions, checkTensor } from '@orth/backend';
 import { type Tensor2D, type Tensor3D, tensor2d, tensor3d } from '@tensorflow/tfjs-core';
-import { coordinateDescent, Dictionary } from './coordinateDescent.js';
+import { coordinateDescent, correlations, Dictionary } from './coordinateDescent.js';
 
 /** Options of {@link lasso}. */
 export interface LassoOptions {
@@ -94,7 +94,8 @@ export async function lasso(A: Tensor2D, y: Tensor2D, options: LassoOptions): Pr
   const x = new Float32Array(B * N);
   const results = rows.map((row, i) => {
     const own = start ? Float64Array.from(start.subarray(i * N, (i + 1) * N)) : new Float64Array(N);
-    const result = coordinateDescent(dictionary, row, lambda, own, ...limits);
+    const q = correlations(dictionary, row);
+    const result = coordinateDescent(dictionary, row, q, lambda, own, ...limits);
     x.set(own, i * N);
     return result;
   });
@@ -132,14 +133,11 @@ export async function lassoPath(
   }
   const limits = readLimits(caller, options);
   const { dictionary, rows, N } = await read(caller, A, y);
-  let largest = 0;
-  for (const row of rows) {
-    const r = Float64Array.from(row);
-    for (let j = 0; j < N; j++) largest = Math.max(largest, Math.abs(dictionary.dot(j, r)));
-  }
+  const products = rows.map((row) => correlations(dictionary, row));
+  const largest = Math.max(...products.map((q) => Math.max(...q.map(Math.abs)))) || 1;
   const lambdas =
     given ??
-    Array.from({ length: count }, (_, i) => (largest || 1) * ratio ** (i / Math.max(count - 1, 1)));
+    Array.from({ length: count }, (_, i) => largest * ratio ** (i / Math.max(count - 1, 1)));
   const B = rows.length;
   const x = new Float32Array(lambdas.length * B * N);
   const gap = new Float64Array(lambdas.length * B);
@@ -148,7 +146,7 @@ export async function lassoPath(
     const own = new Float64Array(N);
     for (const [k, lambda] of lambdas.entries()) {
       const at = k * B + b;
-      const result = coordinateDescent(dictionary, row, lambda, own, ...limits);
+      const result = coordinateDescent(dictionary, row, products[b]!, lambda, own, ...limits);
       x.set(own, at * N);
       gap[at] = result.gap;
       converged[at] = result.converged;
