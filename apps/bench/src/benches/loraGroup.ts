@@ -4,9 +4,16 @@ import type { Bench, BenchCase, BenchContext } from '../harness/bench.js';
 import { type Contestant, inProcess } from '../harness/contestant.js';
 import { execute } from '../harness/deviceTensor.js';
 import { type Stack, sizeOf, TrainedStack } from '../problems/adapterTraining.js';
+import { type PenalizedLayer, penaltyCase } from '../problems/convolutionPenalty.js';
 
 const SMALL: Stack = { layers: 4, width: 256, batch: 128 };
 const LARGE: Stack = { layers: 6, width: 768, batch: 256 };
+
+const PENALIZED: readonly PenalizedLayer[] = [
+  { channels: 8, side: 8 },
+  { channels: 16, side: 8 },
+  { channels: 128, side: 14 },
+];
 
 const WAYS: Readonly<
   Record<string, { readonly options: AdaptOptions; readonly penalty?: number }>
@@ -102,10 +109,14 @@ function mergedCase(context: BenchContext, stack: Stack): BenchCase {
 export const bench: Bench = {
   name: 'lora',
   description:
-    'a training step and its memory with adapters against full fine-tuning; inference with merged adapters',
-  cases: (context) =>
-    (context.quick ? [SMALL] : [SMALL, LARGE]).flatMap((stack) => [
+    'a training step and its memory with adapters against full fine-tuning; inference with merged adapters; L_orth',
+  cases: (context) => [
+    ...(context.quick ? [SMALL] : [SMALL, LARGE]).flatMap((stack) => [
       ...Object.keys(WAYS).map((way) => stepCase(context, stack, way)),
       mergedCase(context, stack),
     ]),
+    ...PENALIZED.slice(0, context.quick ? 1 : PENALIZED.length).map((layer) =>
+      penaltyCase(context, layer),
+    ),
+  ],
 };
