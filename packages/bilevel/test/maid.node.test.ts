@@ -197,6 +197,19 @@ describe('Maid on quadratics', () => {
     expect((problem.value(theta) - best) / (start - best)).toBeLessThan(1e-3);
   });
 
+  it('a hypergradient that is 0 because x is rough is no end', async () => {
+    const clean = Float64Array.from({ length: 20 }, (_, i) => +(i > 9));
+    const noisy = clean.map((value, i) => value + 0.2 * Math.sin(7 * i));
+    const problem = tvDenoising({ shape: [1, 20], noisy, clean });
+    const rough = { theta0: [-3, -3], accuracy: 100 };
+    const { history } = await maid(problem, { ...rough, maxIterations: 3 });
+    expect(history).toHaveLength(3);
+    expect(history[0]!.refinements).toBeGreaterThan(2);
+    const baseline = await hoag(problem, { ...rough, decay: 0.5, maxIterations: 15 });
+    expect(baseline.history[0]!.stepSize).toBe(0);
+    expect(baseline.history.at(-1)!.upper).toBeLessThan(history[0]!.previousUpper);
+  });
+
   it('a trial step into nowhere is taken back', async () => {
     const problem = randomQuadratic(9, 12, 2);
     const fenced: BilevelProblem = {

@@ -34,7 +34,7 @@ export interface HoagOptions extends OracleOptions {
   readonly stepSize?: number | 'adaptive';
   /** θ is clipped to [low, high]. Default no bounds */
   readonly bounds?: readonly [number, number];
-  /** Ends the run when ‖z‖ is at most this. Default 0 */
+  /** Ends the run when ‖z‖ is at most this; 0 never does. Default 0 */
   readonly tolerance?: number;
   /** Relative accuracy below which nothing is asked. Default 1e-5 for float32, 1e-11 for float64 problems */
   readonly accuracyFloor?: number;
@@ -167,35 +167,39 @@ export class Hoag extends OuterRun<HoagStep> {
       accuracy,
       accuracy,
     );
-    if (h.zNorm <= settings.tolerance) return 'tolerance';
-    const adaptive = settings.stepSize === 'adaptive';
+    if (settings.tolerance > 0 && h.zNorm <= settings.tolerance) return 'tolerance';
     const grew =
       this.left && h.upper.value >= this.left.upper + (GROWTH - 1) * Math.abs(this.left.upper);
-    const rejected = adaptive && grew === true;
+    const rejected = settings.stepSize === 'adaptive' && grew === true;
     const from = rejected
       ? this.left!
       : { theta: current.theta, x: h.x, z: h.z, upper: h.upper.value };
-    const L =
-      settings.stepSize !== 'adaptive'
-        ? 1 / settings.stepSize
-        : (this.lipschitz || h.zNorm / Math.sqrt(current.theta.length)) *
-          (rejected ? RAISE : this.left ? LOWER : 1);
-    const theta = this.clip(plus(from.theta, -1 / L, from.z));
+    const lipschitz = this.nextLipschitz(h.zNorm, rejected);
+    // While z is 0, which rough accuracies may make it, there is no step size yet and θ stays.
+    const stepSize = lipschitz > 0 ? 1 / lipschitz : 0;
+    const theta = this.clip(plus(from.theta, -stepSize, from.z));
     constantsAt(this.caller, counted.problem, theta);
-    this.lipschitz = L;
-    this.left = from;
+    this.lipschitz = lipschitz;
+    if (stepSize > 0) this.left = from;
     this.current = { theta, x: from.x };
     return {
       iteration: this.iterations + 1,
       upper: h.upper.value,
       accuracy: h.accuracy,
-      stepSize: 1 / L,
+      stepSize,
       gradientNorm: h.zNorm,
       rejected,
       lowerIterations: h.lowerIterations,
       conjugateGradientIterations: h.conjugateGradientIterations,
       cost: counted.work.total,
     };
+  }
+
+  private nextLipschitz(zNorm: number, rejected: boolean): number {
+    const { stepSize } = this.settings;
+    if (stepSize !== 'adaptive') return 1 / stepSize;
+    if (this.lipschitz === 0) return zNorm / Math.sqrt(this.current.theta.length);
+    return this.lipschitz * (rejected ? RAISE : LOWER);
   }
 
   /** The whole state and the options, as plain data; the problem is not in it. */

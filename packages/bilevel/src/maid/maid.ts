@@ -153,7 +153,7 @@ export class Maid extends OuterRun<MaidStep> {
         cgIterations += h.conjugateGradientIterations;
         const floor = this.floors(h);
         exhausted = !h.converged || (accuracy <= floor.accuracy && residual <= floor.residual);
-        if (this.isStationary(h)) return 'tolerance';
+        if (this.isStationary(h, exhausted)) return 'tolerance';
         if (this.descends(h)) break;
         if (exhausted) return 'accuracyFloor';
         accuracy = Math.max(floor.accuracy, accuracy * settings.accuracyDecrease);
@@ -250,15 +250,21 @@ export class Maid extends OuterRun<MaidStep> {
     };
   }
 
-  private isStationary({ zNorm, errorBound }: InexactHypergradient): boolean {
+  /**
+   * Whether z shows that θ is stationary. Without a bound of its error a small z says nothing while ε and δ are coarse (at
+   * x̄ = 0 it is often 0), so it must stand at accuracies as small as the tolerance, or as small as they get.
+   */
+  private isStationary(h: InexactHypergradient, exhausted: boolean): boolean {
     const { tolerance, descentTest } = this.settings;
-    if (zNorm > tolerance) return false;
-    return descentTest === 'off' || errorBound === undefined || errorBound <= tolerance;
+    if (h.zNorm > tolerance) return false;
+    if (descentTest === 'bound') return h.errorBound! <= tolerance;
+    return exhausted || (h.accuracy <= tolerance && h.residual <= tolerance);
   }
 
   private descends({ zNorm, errorBound }: InexactHypergradient): boolean {
-    const { descentTest, descentFraction } = this.settings;
-    return descentTest === 'off' || errorBound! <= (1 - descentFraction) * zNorm;
+    const { descentTest, descentFraction, tolerance } = this.settings;
+    if (descentTest === 'off') return zNorm > tolerance;
+    return errorBound! <= (1 - descentFraction) * zNorm;
   }
 
   /** The whole state and the options, as plain data; the problem is not in it. */

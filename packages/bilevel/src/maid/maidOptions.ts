@@ -36,7 +36,10 @@ export interface MaidOptions extends OracleOptions {
    * `'off'` lets the line search find out. Default `'bound'` if the problem gives all constants of the bound
    */
   readonly descentTest?: 'bound' | 'off';
-  /** Ends the run when ‖z‖ is at most this, and ω where it is formed. Default 0 */
+  /**
+   * Ends the run when ‖z‖ is at most this, and so is ω; with `descentTest: 'off'`, so are ε and δ, or they are at their
+   * floor. Default 0
+   */
   readonly tolerance?: number;
   /** Relative accuracy below which nothing is asked: ε ≥ this · max(1, ‖x‖), δ ≥ this · ‖∇g‖. Default 1e-5 for float32, 1e-11 for float64 problems */
   readonly accuracyFloor?: number;
