@@ -14,6 +14,7 @@ import {
   tensor1d,
   tensor2d,
   tidy,
+  transpose,
 } from '@tensorflow/tfjs-core';
 import { type MatrixInput, readMatrixSync } from './denseMatrix.js';
 
@@ -56,17 +57,24 @@ export function checkMeasurement(
   }
 }
 
-/** Wraps `[m, rows · columns]` values that it owns from now on. */
+/**
+ * Wraps `[m, rows · columns]` values that it owns from now on. They are kept a second time, transposed: on wasm a row
+ * vector times a matrix takes a quarter of the time of a matrix times a column.
+ */
 function fromFlat(flat: Tensor2D, rows: number, columns: number): LinearMeasurement {
   const held = keep(flat);
+  const turned = keep(transpose(flat));
   const [m] = flat.shape;
   return {
     rows,
     columns,
     m,
-    apply: (X) => tidy(() => reshape(matMul(held, reshape(X, [rows * columns, 1])), [m])),
+    apply: (X) => tidy(() => reshape(matMul(reshape(X, [1, rows * columns]), turned), [m])),
     adjoint: (v) => tidy(() => reshape(matMul(reshape(v, [1, m]), held), [rows, columns])),
-    dispose: () => held.dispose(),
+    dispose() {
+      held.dispose();
+      turned.dispose();
+    },
   };
 }
 

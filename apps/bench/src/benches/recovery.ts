@@ -311,8 +311,8 @@ export const bench: Bench = {
   cases(context) {
     const { quick } = context;
     return [
-      streamCase(context, 20, 10, quick ? 100 : 1000),
-      streamCase(context, 64, 100, quick ? 20 : 200),
+      streamCase(context, 20, 10, quick ? 100 : 300),
+      streamCase(context, 64, 100, quick ? 5 : 20),
       batchCase(context, 20, quick ? 500 : 2000),
       subgmCase(context, 20, 600, quick ? 100 : 1200),
       ...(quick ? [] : [subgmCase(context, 50, 2000, 300)]),
