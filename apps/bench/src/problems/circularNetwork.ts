@@ -55,7 +55,7 @@ export class CircularNetwork {
       return made;
     };
     this.kernels = LAYERS.map(([inputs, outputs]) =>
-      own(random.normalTensor([3, 3, inputs, outputs], 0, Math.sqrt(2 / (9 * inputs)))),
+      own(random.normalTensor([3, 3, inputs, outputs], 0, Math.sqrt(1 / (27 * inputs)))),
     );
     this.biases = LAYERS.map(([, outputs]) => own(zeros([outputs])));
     const features = 16 * (SIDE / 2) ** 2;

@@ -33,7 +33,7 @@ async function measure({
     for (const lambda of LAMBDAS) {
       onProgress(`seed ${seed}: λ = ${lambda}`);
       const network = new CircularNetwork(random(seed));
-      await network.fit(train, quick ? 1 : 3, lambda, random(seed).fork(1));
+      await network.fit(train, quick ? 2 : 3, lambda, random(seed).fork(1));
       table.get(lambda)!.push({
         clean: await network.accuracy(test, 0),
         half: await network.accuracy(test, 0.5),
@@ -93,7 +93,7 @@ export const repro: Repro = {
     const { quick, seeds } = context;
     const setting =
       `MNIST 14x14, ${quick ? 1000 : 4000} digits; circular 3x3 convolutions 1-8, 8-16 (stride 2), 16-16, ReLU, dense 10; Adam 2e-3, ` +
-      `${quick ? 1 : 3} epochs of 64; ${quick ? 200 : 1000} other digits; attack: 10 steps of projected gradient ascent in l2`;
+      `${quick ? 2 : 3} epochs of 64; ${quick ? 200 : 1000} other digits; attack: 10 steps of projected gradient ascent in l2`;
     const claim = (
       text: string,
       what: string,
