@@ -13,10 +13,13 @@ function scheduleOf(text: unknown): ((t: number) => number) | undefined {
   if (typeof text !== 'string') return undefined;
   if (/^[\d.]+$/.test(text)) return () => Number(text);
   const match =
-    /([\d.]+)\s*\/?\*?\s*\(t\s*\+\s*([\d.]+)\)\s*\^\s*\(?(-?[\d.]+)(?:\/([\d.]+))?/.exec(text);
+    /([\d.]+)\s*([*/]?)\s*\(\s*t\s*\+\s*([\d.]+)\s*\)\s*(?:\^|\*\*)\s*\(?\s*(-?[\d.]+)(?:\s*\/\s*([\d.]+))?/.exec(
+      text,
+    );
   if (!match) throw new Error(`unknown schedule ${text}`);
-  const [, factor, shift, power, root = '1'] = match;
-  return (t) => Math.min(1, +factor! * (t + +shift!) ** (+power! / +root));
+  const [, factor, operator, shift, power, root = '1'] = match;
+  const exponent = ((operator === '/' ? -1 : 1) * +power!) / +root;
+  return (t) => Math.min(1, +factor! * (t + +shift!) ** exponent);
 }
 
 const dot = (x: ArrayLike<number>, y: ArrayLike<number>) =>
@@ -49,7 +52,7 @@ const trace: Adapter = async ({ inputs, params, wanted }) => {
     D.dispose();
     G.dispose();
     const step = report.gamma;
-    const S = Array.from(after, (x, i) => (x - (1 - step) * before[i]!) / step);
+    const S = Array.from(after, (x, i) => (step > 0 ? (x - (1 - step) * before[i]!) / step : 0));
     before = after as typeof before;
     push('D', after);
     push('avgGrad', gradient);
@@ -57,7 +60,8 @@ const trace: Adapter = async ({ inputs, params, wanted }) => {
     push('gap', [report.gap]);
     push('objective', [report.objective]);
     push('rho', [report.rho]);
-    push('gamma', [report.gamma]);
+    // A gradient of zeros skips the step, not the schedule.
+    push('gamma', [(gamma ?? ((k: number) => Math.min(1, 2 * (k + 2) ** -0.75)))(report.step)]);
     push('nuclearNorm', [-dot(S, gradient)]);
   }
   const final = learner.dictionary();
