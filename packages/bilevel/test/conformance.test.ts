@@ -82,6 +82,12 @@ it.each(['stn', 'delta'] as const)('a step of each kind on a small %s network', 
   // Of the cpu backend, written down: the same seed must give the same steps everywhere.
   expectTensorClose(values, WANT[variant], { rtol: 1e-4, atol: 1e-5 });
   expect(await run.skippedUpdates()).toBe(0);
+  if (variant === 'stn') {
+    const { loss, accuracy } = await run.evaluate({ x, y });
+    expect(loss).toBeGreaterThan(0.3);
+    expect(loss).toBeLessThan(1.5);
+    expect([0, 0.25, 0.5, 0.75, 1]).toContain(accuracy);
+  }
   run.dispose();
   x.dispose();
   y.dispose();

@@ -3,7 +3,6 @@ import { checkInteger, checkTensor } from '@orth/backend';
 import {
   abs,
   add,
-  cast,
   less,
   logicalAnd,
   max,
@@ -15,6 +14,7 @@ import {
   tidy,
 } from '@tensorflow/tfjs-core';
 import type { HyperContext } from './hyperLayer.js';
+import { indicator } from './indicator.js';
 
 /** Changes a training batch, given the values of its examples' hyperparameters. */
 export type Augmentation = (x: Tensor, context: HyperContext) => Tensor;
@@ -54,7 +54,7 @@ export function cutout({ holes, length, maxHoles }: CutoutOptions): Augmentation
       const inRow = within(row, rows, [1, 1, rows, 1]);
       const inColumn = within(column, columns, [1, 1, 1, columns]);
       const hole = logicalAnd(logicalAnd(inRow, inColumn), used);
-      const any = max(cast(hole, 'float32'), 1);
+      const any = max(indicator(hole), 1);
       return mul(x, sub(1, reshape(any, [batch, rows, columns, 1])));
     });
     row.dispose();

@@ -3,7 +3,6 @@ import { checkInteger, checkOneOf } from '@orth/backend';
 import {
   add,
   avgPool,
-  cast,
   div,
   equal,
   greaterEqual,
@@ -29,6 +28,7 @@ import {
   type Signal,
   WITHOUT_WEIGHTS,
 } from './hyperLayer.js';
+import { indicator } from './indicator.js';
 
 type Activation = 'relu' | 'tanh' | 'sigmoid' | 'linear';
 
@@ -75,7 +75,7 @@ export function hyperDropout(name: string): HyperLayer {
       const rate = value(name);
       const p = reshape(rate, [rate.shape[0]!, ...new Array<number>(rank - 1).fill(1)]);
       const draw = random.uniformTensor(maskShape);
-      const mask = tidy(() => div(cast(greaterEqual(draw, p), 'float32'), sub(1, p)));
+      const mask = tidy(() => div(indicator(greaterEqual(draw, p)), sub(1, p)));
       draw.dispose();
       return linearly(x, (t) => mul(t, mask));
     },
@@ -107,7 +107,7 @@ export function hyperMaxPool(size: number): HyperLayer {
     const x = reshape(value, shape);
     const top = max(x, 1, true);
     if (!tangent) return { value: top };
-    const mask = cast(equal(x, top), 'float32');
+    const mask = indicator(equal(x, top));
     const carried = sum(mul(mask, reshape(tangent, shape)), 1, true);
     return { value: top, tangent: div(carried, sum(mask, 1, true)) };
   };

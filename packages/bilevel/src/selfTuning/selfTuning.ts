@@ -7,7 +7,6 @@ import {
 } from '@orth/backend';
 import {
   argMax,
-  cast,
   equal,
   gather,
   type Scalar,
@@ -21,6 +20,7 @@ import {
   type Variable,
 } from '@tensorflow/tfjs-core';
 import { BatchCursor } from './batchCursor.js';
+import { indicator } from './indicator.js';
 import { parseSelfTuningState, type SavedTensor, type SelfTuningState } from './selfTuningState.js';
 import { SelfTuningSteps } from './selfTuningSteps.js';
 
@@ -259,7 +259,7 @@ export class SelfTuning extends SelfTuningSteps {
           const outputs = this.predict(batch);
           const total = sum(loss(outputs, targets));
           if (!labels || outputs.rank !== 2) return stack([total]);
-          const right = sum(cast(equal(argMax(outputs, 1), targets), 'float32'));
+          const right = sum(indicator(equal(argMax(outputs, 1), targets)));
           return stack([total, right]);
         }),
       );

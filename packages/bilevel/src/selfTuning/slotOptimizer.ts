@@ -1,6 +1,5 @@
 import {
   add,
-  cast,
   div,
   equal,
   minimum,
@@ -21,6 +20,7 @@ import {
   zeros,
   zerosLike,
 } from '@tensorflow/tfjs-core';
+import { indicator } from './indicator.js';
 
 /** An update rule: momentum as in PyTorch (`v ← m v + g`, `w ← w − lr v`), or Adam with bias correction. */
 export type UpdateRule =
@@ -69,7 +69,7 @@ export class SlotOptimizer {
       const squared = present.map((g) => sum(square(g))).reduce((a, b) => add(a, b), scalar(0));
       // 0 · x is 0 for finite x only.
       const finite = equal(mul(squared, 0), 0);
-      const one = cast(finite, 'float32');
+      const one = indicator(finite);
       const updates = add(this.updates, one);
       const factor = Number.isFinite(this.clipNorm)
         ? minimum(1, div(this.clipNorm, add(sqrt(squared), 1e-12)))
