@@ -324,7 +324,7 @@ describe('plug-and-play', () => {
       const shrink = (x: Tensor) => softThreshold(x, 0.4);
       const rho = 2;
       // ½‖Ax − b‖² + ρ·0.4‖x‖₁.
-      const exact = await lasso(A, rhs, { lambda: rho * 0.4 });
+      const exact = await lasso(A, rhs, { lambda: rho * 0.4, tolerance: 1e-12 });
       const want = await hold(exact.x).data();
       for (const order of ['132', '123'] as const) {
         const result = await pnpAdmm(A, rhs, shrink, {

@@ -155,7 +155,7 @@ describe('solvers', () => {
     holding(async (hold) => {
       const [A, Y] = [hold(toTensor<Tensor2D>(a, [M, N])), hold(toTensor<Tensor2D>(y, [B, M]))];
       const lambda = 0.2;
-      const exact = await lasso(A, Y, { lambda, tolerance: 1e-10 });
+      const exact = await lasso(A, Y, { lambda, tolerance: 1e-13 });
       expect(exact.converged).toEqual([true, true, true]);
       expectOptimal(await hold(exact.x).data(), lambda, 1e-4);
       for (const solve of [ista, iht] as const) {
@@ -183,7 +183,7 @@ describe('solvers', () => {
     holding(async (hold) => {
       const [A, Y] = [hold(toTensor<Tensor2D>(a, [M, N])), hold(toTensor<Tensor2D>(y, [B, M]))];
       const lambda = 0.05;
-      const exact = await lasso(A, Y, { lambda });
+      const exact = await lasso(A, Y, { lambda, tolerance: 1e-11 });
       const best = await hold(exact.x).data();
       const L = await lipschitz(A);
       const { x, history } = await fista(A, Y, { lambda, steps: 50, history: true });
@@ -286,13 +286,13 @@ describe('solvers', () => {
   it('a path of λ', () =>
     holding(async (hold) => {
       const [A, Y] = [hold(toTensor<Tensor2D>(a, [M, N])), hold(toTensor<Tensor2D>(y, [B, M]))];
-      const path = await lassoPath(A, Y, { count: 5, ratio: 0.01, tolerance: 1e-9 });
+      const path = await lassoPath(A, Y, { count: 5, ratio: 0.01, tolerance: 1e-12 });
       hold(path.x);
       expect(path.converged.every(Boolean)).toBe(true);
       expect(path.lambdas[4]! / path.lambdas[0]!).toBeCloseTo(0.01, 10);
       const values = await path.x.data();
       for (const [k, lambda] of path.lambdas.entries()) {
-        const one = await lasso(A, Y, { lambda, tolerance: 1e-9 });
+        const one = await lasso(A, Y, { lambda, tolerance: 1e-12 });
         const got = values.slice(k * B * N, (k + 1) * B * N);
         expectTensorClose(got, await hold(one.x).data(), { rtol: 1e-3, atol: 1e-4 });
       }

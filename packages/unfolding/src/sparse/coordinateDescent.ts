@@ -80,7 +80,7 @@ export class Dictionary {
 /** What coordinate descent found. */
 export interface CoordinateDescentResult {
   readonly objective: number;
-  /** `(F − D) / F`, 0 where F is 0. */
+  /** `(F − D) / F(0)`; F(0) = ½‖y‖². */
   readonly gap: number;
   /** Working sets solved. */
   readonly iterations: number;
@@ -143,7 +143,7 @@ export function coordinateDescent(
       largest = Math.max(largest, Math.abs(correlation[j]!));
     }
     const objective = rr / 2 + lambda * l1;
-    const gap = relativeGap(rr, ry, l1, largest, lambda, top);
+    const gap = relativeGap(rr, ry, l1, largest, lambda, yy, top);
     if (gap <= tolerance || iterations === maxIterations) {
       return { objective, gap, iterations, converged: gap <= tolerance };
     }
@@ -156,7 +156,7 @@ export function coordinateDescent(
 }
 
 /**
- * `(F − D) / F` at the dual point `min(1, λ/‖Aᵀr‖∞) r`. Without a penalty there is no dual point but 0; the gradient in units
+ * `(F − D) / F(0)` at the dual point `min(1, λ/‖Aᵀr‖∞) r`. Without a penalty there is no dual point but 0; the gradient in units
  * of `‖Aᵀy‖∞` stands in.
  */
 function relativeGap(
@@ -165,12 +165,13 @@ function relativeGap(
   l1: number,
   largest: number,
   lambda: number,
+  yy: number,
   top: number,
 ): number {
   if (lambda === 0) return largest === 0 ? 0 : largest / Math.max(top, largest);
-  const objective = rr / 2 + lambda * l1;
   const s = largest > lambda ? lambda / largest : 1;
-  return objective > 0 ? Math.max(objective - s * (ry - (s * rr) / 2), 0) / objective : 0;
+  const gap = rr / 2 + lambda * l1 - s * (ry - (s * rr) / 2);
+  return yy > 0 ? Math.max((2 * gap) / yy, 0) : 0;
 }
 
 /** The support, and columns by how near they are to the boundary |⟨a, r⟩| = λ, in units of their norms. */
@@ -242,7 +243,7 @@ function solveOn({ A, chosen, q, correlation, lambda, x, yy, top, target }: Subp
     }
     // ⟨r, y⟩ = ‖y‖² − ⟨z, Aᵀy⟩ and ‖r‖² = ⟨r, y⟩ − ⟨z, Aᵀr⟩.
     const ry = yy - zq;
-    if (relativeGap(Math.max(ry - zc, 0), ry, l1, largest, lambda, top) <= target) break;
+    if (relativeGap(Math.max(ry - zc, 0), ry, l1, largest, lambda, yy, top) <= target) break;
   }
   for (let p = 0; p < n; p++) x[chosen[p]!] = z[p]!;
 }

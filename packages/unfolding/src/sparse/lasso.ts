@@ -7,7 +7,7 @@ import { coordinateDescent, correlations, Dictionary } from './coordinateDescent
 export interface LassoOptions {
   /** Weight of the penalty, >= 0. */
   readonly lambda: number;
-  /** Duality gap relative to the objective, in float64; for `lambda` 0, `‖Aᵀr‖∞ / ‖Aᵀy‖∞`. Default 1e-8 */
+  /** Duality gap relative to `½‖y‖²`, the objective at 0; for `lambda` 0, `‖Aᵀr‖∞ / ‖Aᵀy‖∞`. Default 1e-8 */
   readonly tolerance?: number;
   /** Working sets at most, for each sample and λ. Default 100 */
   readonly maxIterations?: number;

@@ -96,7 +96,7 @@ const fistaLasso: Adapter = async ({ inputs, params }) => {
   });
   const objective = tensor2d(result.history!.map((row) => Array.from(row)));
   result.x.dispose();
-  const exact = await lasso(A!, y!, { lambda, tolerance: 1e-10 });
+  const exact = await lasso(A!, y!, { lambda, tolerance: 1e-13 });
   const outputs = {
     x: stack(x),
     objective,
