@@ -111,6 +111,7 @@ describe('ensembles', () => {
         const model = bigram(0);
         const w = tensor(state as number[], [V, V]);
         model.variables[0]!.assign(w);
+        w.dispose();
         return model;
       });
       expect(await evaluateLoss(again, data)).toBeCloseTo(loss, 6);
