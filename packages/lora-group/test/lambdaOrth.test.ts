@@ -341,7 +341,7 @@ test('strict maps keep distances, λ holds the deviation, free ones fit best', a
   const { hNew, hOld, labels } = pairs(5, 5);
   const train = async (options: Partial<CompatibleAdapterOptions>) => {
     const adapter = new CompatibleAdapter({ dNew: 5, dOld: 5, ...options });
-    await adapter.fit(hNew, hOld, labels, { steps: 120, learningRate: 0.02, batchSize: 60 });
+    await adapter.fit(hNew, hOld, labels, { steps: 70, learningRate: 0.03, batchSize: 60 });
     return adapter;
   };
   const [strict, held, free] = await Promise.all([
