@@ -199,7 +199,6 @@ export function lassoCases(context: BenchContext): BenchCase[] {
     : ([
         [100, 200, 50],
         [300, 1000, 20],
-        [1000, 5000, 5],
       ] as const);
   const batches = context.quick ? [100] : [1, 100, 1000];
   return [
