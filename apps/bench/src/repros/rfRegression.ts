@@ -24,13 +24,14 @@ async function* claims({ quick, seeds, onProgress }: ReproContext): AsyncIterabl
       return { seed, baseline: theory, ours };
     });
     yield {
-      claim: 'the measured test risk is within 5 % of the theory',
+      claim:
+        'the measured test risk is within 3 % of the theory, the error the specification states for n, k >= 64',
       setting: `${setting}; n = ${problem.n}, k = ${problem.k}, ridge ${problem.ridge}`,
       baseline: 'theory',
       ours: 'experiment',
       results,
       effect: 'ratio',
-      expectation: { of: 'mean', atLeast: 0.95, atMost: 1.05 },
+      expectation: { of: 'mean', atLeast: 0.97, atMost: 1.03 },
     };
   }
   const at = (k: number, seed: number) => {
