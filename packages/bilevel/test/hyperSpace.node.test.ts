@@ -61,6 +61,13 @@ describe('hyperSpace', () => {
     expect(scales[2]).toBeCloseTo(2, 6);
   });
 
+  it('an integer to begin with stays that integer', () => {
+    for (const init of [0, 1, 2, 3]) {
+      const one = hyperSpace({ n: { range: [0, 4], init, discrete: true } });
+      expect(one.valuesOf(one.initialFree()).n).toBe(init);
+    }
+  });
+
   it('other initial values, and random ones from where they should be', () => {
     expect(space.withInit({ dropout: 0.3 }).entries.map(({ init }) => init)).toEqual([
       0.3, 1e-4, 1.5,

@@ -9,7 +9,10 @@ export interface Hyperparameter {
   readonly init: number;
   /** Standard deviation σ > 0 of the perturbation, in free units. Default 0.5 */
   readonly scale?: number;
-  /** Whether the value is floored to an integer where it is used. Default false */
+  /**
+   * Whether the value is floored to an integer where it is used; the upper end is then not reached, and an integer `init`
+   * begins in the middle of its bin. Default false
+   */
   readonly discrete?: boolean;
   /** Whether all examples of a batch share one draw of the noise. Default false */
   readonly sharedInBatch?: boolean;
@@ -105,7 +108,12 @@ export function hyperSpace(entries: Readonly<Record<string, Hyperparameter>>): H
     size: names.length,
     entries: parsed,
     indexOf,
-    initialFree: () => Float32Array.from(parsed, ({ init, range }) => freeValue(init, range)),
+    initialFree: () =>
+      Float32Array.from(parsed, ({ init, range, discrete }) => {
+        // An integer on the edge of its bin would be floored to the one below by rounding: its middle stands for it.
+        const inBin = discrete && Number.isInteger(init) ? Math.min(init + 0.5, range[1]) : init;
+        return freeValue(inBin, range);
+      }),
     initialScales: () => Float32Array.from(parsed, ({ scale }) => inverseSoftplus(scale)),
     valuesOf: (free) =>
       Object.fromEntries(

@@ -114,11 +114,11 @@ const quadraticRun: Adapter = async ({ fixture, params }) => {
   });
   const problem = {
     ...exact,
-    strongConvexity: params.mu,
-    smoothness: params.L,
-    upperSmoothness: params.Lg,
-    crossNorm: params.Jnorm,
-    upperConvex: params.upperConvex,
+    strongConvexity: params.mu ?? exact.strongConvexity,
+    smoothness: params.L ?? exact.smoothness,
+    upperSmoothness: params.Lg ?? exact.upperSmoothness,
+    crossNorm: params.Jnorm ?? exact.crossNorm,
+    upperConvex: params.upperConvex ?? false,
   };
   const start = theta0?.data ?? new Array(exact.thetaSize).fill(1);
   const run = new Maid(problem, {
