@@ -202,7 +202,7 @@ async function* claims(context: ReproContext): AsyncIterable<Claim> {
     return { start, finals };
   };
 
-  const [count, budget] = quick ? [200, 800] : [500, 4000];
+  const [count, budget] = quick ? [150, 1500] : [250, 3000];
   const logistic = await measure(
     'logistic',
     (seed) => logisticTask(context, seed, count),
@@ -220,7 +220,7 @@ async function* claims(context: ReproContext): AsyncIterable<Claim> {
     atMost,
   );
   for (const dimensions of [1, 2] as const) {
-    const tvBudget = quick ? 800 : 4000;
+    const tvBudget = quick ? 800 : 2000;
     const tv = await measure(
       `TV ${dimensions}-D`,
       (seed) => tvTask(context, seed, dimensions, quick),

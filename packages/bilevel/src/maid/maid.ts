@@ -160,7 +160,7 @@ export class Maid extends OuterRun<MaidStep> {
         residual = Math.max(floor.residual, residual * settings.accuracyDecrease);
         refinements++;
       }
-      stepSize ||= Math.sqrt(theta.length) / h.zNorm;
+      stepSize ||= 1 / h.z.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
       const found = await this.search(h, theta, stepSize, trials);
       lowerIterations += found.lowerIterations;
       backtracks += found.backtracks;

@@ -13,8 +13,9 @@ export interface MaidOptions extends OracleOptions {
   /** δ₀ > 0: residual of the first linear system. Default 0.1 */
   readonly residual?: number;
   /**
-   * α₀ > 0: first trial step, or `'auto'` for `√(length of θ) / ‖z₀‖`, by which an average entry of θ moves by 1
-   * (Pedregosa 2016). Default `'auto'`
+   * α₀ > 0: first trial step, or `'auto'` for `1 / max |z₀|`, by which no entry of θ moves by more than 1. (HOAG's
+   * `√(length of θ) / ‖z₀‖` moves single log-weights by so much that μ falls, and trial points cost most of a budget.)
+   * Default `'auto'`
    */
   readonly stepSize?: number | 'auto';
   /** ρ in (0, 1): factor of a step that was refused. Default 0.5 */
