@@ -23,6 +23,7 @@ import {
   keptSpectrum,
   type Modes,
   mixChannels,
+  partOf,
 } from '../spectral/spectralConv.js';
 
 /** Spectrum of [last frame, latent] behind as many zero frames; arguments as `[channels, batch, x, y, t]`. */
@@ -60,8 +61,7 @@ function divergenceFree(z: Tensor, nx: number, ny: number): Tensor {
   const cross = share((p, q) => p * q);
   const [xx, yy] = [share((p) => p * p), share((_, q) => q * q)];
   const weights = reshape(concat([xx, yy], 0), [2, 1, ky, 1, kx]);
-  const component = (index: number) =>
-    slice(parts, [index, 0, 0, 0, 0], [1, batch * mt, ky, 2, kx]);
+  const component = (index: 0 | 1) => partOf(parts, index, [1, batch * mt, ky, 2, kx]);
   const swapped = concat([component(1), component(0)], 0);
   const removed = add(mul(parts, weights), mul(swapped, cross));
   return reshape(sub(parts, removed), z.shape);

@@ -438,7 +438,8 @@ export { STFNO as SFNO };
 
 function lastFrame(v: Tensor): Tensor {
   const [channels, batch, nx, ny, t] = v.shape as [number, number, number, number, number];
-  return slice(v, [0, 0, 0, 0, t - 1], [channels, batch, nx, ny, 1]);
+  const rows = reshape(v, [-1, t]);
+  return reshape(slice(rows, [0, t - 1], [rows.shape[0]!, 1]), [channels, batch, nx, ny, 1]);
 }
 
 function checkFormat(caller: string, state: STFNOState): void {

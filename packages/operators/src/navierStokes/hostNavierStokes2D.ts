@@ -185,43 +185,49 @@ export class HostNavierStokes2D {
     return sum === 0;
   }
 
-  /** u and v into the first two fields. */
-  private velocityOf({ re, im }: HostSpectrum): void {
-    const { fft, work, xi, eta, inverseLaplacian, fields } = this;
-    for (let i = 0; i < this.size; i++) {
-      const d = eta[i]! * inverseLaplacian[i]!;
-      work.re[i] = -d * im[i]!;
-      work.im[i] = d * re[i]!;
+  /** The field whose spectrum is `i · wave · factor · state`, into `out`. */
+  private slope(
+    { re, im }: HostSpectrum,
+    wave: Float64Array,
+    factor: Float64Array | undefined,
+    out: Float64Array,
+  ): void {
+    const { re: workRe, im: workIm } = this.work;
+    for (let i = 0; i < wave.length; i++) {
+      const d = factor ? wave[i]! * factor[i]! : wave[i]!;
+      workRe[i] = -d * im[i]!;
+      workIm[i] = d * re[i]!;
     }
-    fft.inverse(work, fields[0]);
-    for (let i = 0; i < this.size; i++) {
-      const d = -xi[i]! * inverseLaplacian[i]!;
-      work.re[i] = -d * im[i]!;
-      work.im[i] = d * re[i]!;
-    }
-    fft.inverse(work, fields[1]);
+    this.fft.inverse(this.work, out);
+  }
+
+  /** u = ∂ψ/∂y and v = −∂ψ/∂x into the first two fields. */
+  private velocityOf(state: HostSpectrum): void {
+    const [u, v] = this.fields;
+    this.slope(state, this.eta, this.inverseLaplacian, u);
+    this.slope(state, this.xi, this.inverseLaplacian, v);
+    for (let i = 0; i < v.length; i++) v[i] = -v[i]!;
   }
 
   /** `h ← carry · h + f − mask · (u·∇w)`, in frequencies. */
-  private accumulate(state: HostSpectrum, h: HostSpectrum, carry: number): void {
-    const { fft, work, xi, eta, mask, forcing, fields } = this;
-    const [u, v, wx, wy] = fields;
+  private accumulate(state: HostSpectrum, { re, im }: HostSpectrum, carry: number): void {
+    const { fft, work, mask, forcing } = this;
+    const [u, v, wx, wy] = this.fields;
     this.velocityOf(state);
-    for (let i = 0; i < this.size; i++) {
-      work.re[i] = -xi[i]! * state.im[i]!;
-      work.im[i] = xi[i]! * state.re[i]!;
-    }
-    fft.inverse(work, wx);
-    for (let i = 0; i < this.size; i++) {
-      work.re[i] = -eta[i]! * state.im[i]!;
-      work.im[i] = eta[i]! * state.re[i]!;
-    }
-    fft.inverse(work, wy);
+    this.slope(state, this.xi, undefined, wx);
+    this.slope(state, this.eta, undefined, wy);
     for (let i = 0; i < u.length; i++) u[i] = u[i]! * wx[i]! + v[i]! * wy[i]!;
     fft.forward(u, work);
-    for (let i = 0; i < this.size; i++) {
-      h.re[i] = carry * h.re[i]! - mask[i]! * work.re[i]! + (forcing ? forcing.re[i]! : 0);
-      h.im[i] = carry * h.im[i]! - mask[i]! * work.im[i]! + (forcing ? forcing.im[i]! : 0);
+    const { re: workRe, im: workIm } = work;
+    for (let i = 0; i < mask.length; i++) {
+      re[i] = carry * re[i]! - mask[i]! * workRe[i]!;
+      im[i] = carry * im[i]! - mask[i]! * workIm[i]!;
+    }
+    if (!forcing) return;
+    const { re: forceRe, im: forceIm } = forcing;
+    for (let i = 0; i < mask.length; i++) {
+      re[i] = re[i]! + forceRe[i]!;
+      im[i] = im[i]! + forceIm[i]!;
     }
   }
 
@@ -242,11 +248,15 @@ export class HostNavierStokes2D {
 
   private step(state: HostSpectrum, start: HostSpectrum, h: HostSpectrum, dt: number): void {
     const { explicit, linear } = this.prepare(dt);
+    const { re, im } = state;
     const advance = (from: HostSpectrum, stage: number) => {
-      const [a, b] = [explicit[stage]!, linear[stage]!];
-      for (let i = 0; i < this.size; i++) {
-        state.re[i] = from.re[i]! + a[i]! * h.re[i]! + b[i]! * from.re[i]!;
-        state.im[i] = from.im[i]! + a[i]! * h.im[i]! + b[i]! * from.im[i]!;
+      const a = explicit[stage]!;
+      const b = linear[stage]!;
+      const { re: fromRe, im: fromIm } = from;
+      const { re: hRe, im: hIm } = h;
+      for (let i = 0; i < a.length; i++) {
+        re[i] = fromRe[i]! + a[i]! * hRe[i]! + b[i]! * fromRe[i]!;
+        im[i] = fromIm[i]! + a[i]! * hIm[i]! + b[i]! * fromIm[i]!;
       }
     };
     if (this.physics.stepper === 'rk4-cn') {

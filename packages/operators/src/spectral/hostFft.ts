@@ -122,11 +122,14 @@ function radix2(
     const from = s * p;
     const to = 2 * s * p;
     for (let q = 0; q < s; q++) {
-      const [ar, ai] = [xr[from + q]!, xi[from + q]!];
-      const [br, bi] = [xr[from + s * m + q]!, xi[from + s * m + q]!];
+      const ar = xr[from + q]!;
+      const ai = xi[from + q]!;
+      const br = xr[from + s * m + q]!;
+      const bi = xi[from + s * m + q]!;
       yr[to + q] = ar + br;
       yi[to + q] = ai + bi;
-      const [er, ei] = [ar - br, ai - bi];
+      const er = ar - br;
+      const ei = ai - bi;
       yr[to + s + q] = er * c - ei * d;
       yi[to + s + q] = er * d + ei * c;
     }
@@ -187,18 +190,27 @@ function anyRadix(
 ): void {
   for (let p = 0; p < m; p++) {
     for (let k = 0; k < radix; k++) {
-      const [c, d] = [cosines[radix * p + k]!, sines[radix * p + k]!];
       const to = s * (radix * p + k);
-      for (let q = 0; q < s; q++) {
-        let [sumR, sumI] = [0, 0];
-        for (let j = 0; j < radix; j++) {
-          const at = s * (p + m * j) + q;
-          const [a, b] = [rootCosines[j * radix + k]!, rootSines[j * radix + k]!];
-          sumR += xr[at]! * a - xi[at]! * b;
-          sumI += xr[at]! * b + xi[at]! * a;
+      const c = cosines[radix * p + k]!;
+      const d = sines[radix * p + k]!;
+      // Butterfly and twiddle in one factor; columns innermost, so that memory is read in order.
+      for (let j = 0; j < radix; j++) {
+        const from = s * (p + m * j);
+        const r = rootCosines[j * radix + k]!;
+        const i = rootSines[j * radix + k]!;
+        const a = r * c - i * d;
+        const b = r * d + i * c;
+        if (j === 0) {
+          for (let q = 0; q < s; q++) {
+            yr[to + q] = xr[from + q]! * a - xi[from + q]! * b;
+            yi[to + q] = xr[from + q]! * b + xi[from + q]! * a;
+          }
+        } else {
+          for (let q = 0; q < s; q++) {
+            yr[to + q] = yr[to + q]! + xr[from + q]! * a - xi[from + q]! * b;
+            yi[to + q] = yi[to + q]! + xr[from + q]! * b + xi[from + q]! * a;
+          }
         }
-        yr[to + q] = sumR * c - sumI * d;
-        yi[to + q] = sumR * d + sumI * c;
       }
     }
   }
@@ -261,8 +273,10 @@ export class RealFft2D {
     for (let k = 0; k < half; k++) {
       const mirrored = k === 0 ? 0 : n - k;
       for (let j = 0; j < pairs; j++) {
-        const [a, b] = [packRe[k * pairs + j]!, packIm[k * pairs + j]!];
-        const [c, d] = [packRe[mirrored * pairs + j]!, packIm[mirrored * pairs + j]!];
+        const a = packRe[k * pairs + j]!;
+        const b = packIm[k * pairs + j]!;
+        const c = packRe[mirrored * pairs + j]!;
+        const d = packIm[mirrored * pairs + j]!;
         re[j * half + k] = (a + c) / 2;
         im[j * half + k] = (b - d) / 2;
         if (j + pairs < n) {

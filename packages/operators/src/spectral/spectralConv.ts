@@ -170,8 +170,9 @@ export function mixChannels(z: Tensor, weight: Tensor, bias?: Tensor): Tensor {
 
 /** The real (0) or imaginary (1) half of a tensor whose first axis is that of the parts. */
 export function partOf(x: Tensor, index: 0 | 1, shape: number[]): Tensor {
-  const [, ...rest] = x.shape;
-  return reshape(slice(x, [index, ...rest.map(() => 0)], [1, ...rest]), shape);
+  // Two axes: the gradient of a slice pads, which tfjs's webgpu backend cannot do with more than four.
+  const rows = reshape(x, [2, -1]);
+  return reshape(slice(rows, [index, 0], [1, rows.shape[1]!]), shape);
 }
 
 /** {@link spectralConv} for `[channels, batch, x, y, t]`, without checks. */
