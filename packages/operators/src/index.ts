@@ -59,6 +59,7 @@ export {
 } from './navierStokes/sobolev.js';
 export type { Stepper } from './navierStokes/steppers.js';
 // Neural differential equations
+export type { Tolerances } from './ode/combination.js';
 export { type ControllerOptions, StepController } from './ode/controller.js';
 export { type OdeFailure, OdeSolveError } from './ode/errors.js';
 export { eulerStep, rk4Step } from './ode/fixedMethods.js';
@@ -93,7 +94,12 @@ export {
 } from './ode/sosri.js';
 export type { SolveStatistics } from './ode/statistics.js';
 export type { Dynamics, Step } from './ode/step.js';
-export type { SolverTask, TrainingOptions, TrainingStep } from './ode/trainingStep.js';
+export type {
+  RegularizedReplay,
+  SolverTask,
+  TrainingOptions,
+  TrainingStep,
+} from './ode/trainingStep.js';
 export { type Tsit5Step, tsit5Step } from './ode/tsit5.js';
 export { type HostSpectrum, RealFft2D } from './spectral/hostFft.js';
 export { type Modes, type SpectralConvOptions, spectralConv } from './spectral/spectralConv.js';

@@ -79,15 +79,15 @@ export interface FrankWolfeUpdate {
  * One Frank–Wolfe step over the ball `{‖D‖₂ <= 1}`.
  *
  * @param D - iterate, shape `[N, N]`
- * @param G - gradient or its running mean, shape `[N, N]`
- * @param polarFactor - polar factor of `G` (or a partial isometry with the same value), shape `[N, N]`
- * @param gamma - step, in (0, 1]
+ * @param step - `G`: gradient or its running mean, shape `[N, N]`; `polarFactor`: polar factor of `G` (or a partial isometry
+ *   with the same value), shape `[N, N]`; `gamma`: length, in (0, 1]
  * @throws TypeError or RangeError for shapes that do not fit, or a bad step
  */
 export function frankWolfeUpdate(
   D: Tensor2D,
-  { G, polarFactor, gamma }: { G: Tensor2D; polarFactor: Tensor2D; gamma: number },
+  step: { readonly G: Tensor2D; readonly polarFactor: Tensor2D; readonly gamma: number },
 ): FrankWolfeUpdate {
+  const { G, polarFactor, gamma } = step;
   checkTensor('frankWolfeUpdate', 'D', D, { rank: 2 });
   checkTensor('frankWolfeUpdate', 'G', G, { shape: D.shape });
   checkTensor('frankWolfeUpdate', 'polarFactor', polarFactor, { shape: D.shape });

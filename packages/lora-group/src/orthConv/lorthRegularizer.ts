@@ -13,7 +13,6 @@ export interface LorthRegularizerOptions extends Omit<LorthOptions, 'onImpossibl
 
 /** {@link lorth} as tf.layers wants it; make it by {@link lorthRegularizer}. */
 export class LorthRegularizer extends LayerRegularizer {
-  /** @nocollapse */
   static readonly className = 'OrthLorthRegularizer';
   readonly className = LorthRegularizer.className;
   readonly config: serialization.ConfigDict;
@@ -40,7 +39,6 @@ export class LorthRegularizer extends LayerRegularizer {
     });
   }
 
-  /** @nocollapse */
   static override fromConfig<T extends serialization.Serializable>(
     cls: serialization.SerializableConstructor<T>,
     config: serialization.ConfigDict,

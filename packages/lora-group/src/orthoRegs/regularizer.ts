@@ -27,7 +27,6 @@ export abstract class LayerRegularizer extends serialization.Serializable {
 
 /** {@link orthoPenalty} as tf.layers wants it; make it by {@link orthoRegularizer}. */
 export class OrthoRegularizer extends LayerRegularizer {
-  /** @nocollapse */
   static readonly className = 'OrthRegularizer';
   readonly className = OrthoRegularizer.className;
   readonly config: serialization.ConfigDict;
@@ -45,7 +44,6 @@ export class OrthoRegularizer extends LayerRegularizer {
     return orthoPenalty(x, { ...this.options, step: this.step++ });
   }
 
-  /** @nocollapse */
   static override fromConfig<T extends serialization.Serializable>(
     cls: serialization.SerializableConstructor<T>,
     config: serialization.ConfigDict,

@@ -46,12 +46,13 @@ export const cg = (A: SpdOperator, b: HostVector, options: SolveOptions = {}): S
 export function pcg(
   A: SpdOperator,
   b: HostVector,
-  { preconditioner, ...options }: SolveOptions & { readonly preconditioner: Preconditioner },
+  options: SolveOptions & { readonly preconditioner: Preconditioner },
 ): SolveReport {
+  const { preconditioner, ...rest } = options;
   if (typeof preconditioner?.solve !== 'function') {
     throw new TypeError('pcg: preconditioner must be an object with a function solve');
   }
-  return conjugateGradients('pcg', A, b, preconditioner, options);
+  return conjugateGradients('pcg', A, b, preconditioner, rest);
 }
 
 function conjugateGradients(

@@ -29,7 +29,7 @@ export interface DirectionWeights {
 export const RESIDUAL_PAIRS = { small: [1, 3, 2], large: [2, 4, 3] } as const;
 
 /** How many residual pairs a network has: the authors' for grids of 64 or of 128 points. */
-export type DirectionLevels = keyof typeof RESIDUAL_PAIRS;
+export type DirectionLevels = 'small' | 'large';
 
 /** Convolutions of a network: 15 or 21. */
 export const convolutionCount = (levels: DirectionLevels): number =>
