@@ -14,11 +14,16 @@ const packages = join(dirname(fileURLToPath(import.meta.url)), '../../../package
 const ONE_IMPORT: Record<string, string> = {
   backend: 'useBackend',
   bandits: 'ContextualBandit',
+  bilevel: 'maid',
   'lora-group': 'adapt',
   losses: 'compSumLoss',
   muon: 'Muon',
   'newton-schulz': 'orthogonalize',
+  operators: 'STFNO',
   'ot-sparse': 'sparseTransport',
+  recovery: 'subgm',
+  scaling: 'rfRisk',
+  unfolding: 'deepConjugateDirection',
 };
 
 async function kilobytes(name: string, imported: string): Promise<string> {
