@@ -11,6 +11,7 @@ import {
   mul,
   neg,
   oneHot,
+  ones,
   reshape,
   squeeze,
   sub,
@@ -90,11 +91,15 @@ export function hierarchicalSoftmaxLoss(
       gather(weights.slotBiases, row),
     );
     const pick = (logits: Tensor, at: Tensor1D, n: number) =>
-      sum(mul(logSoftmax(logits), cast(oneHot(at, n), 'float32')), -1);
+      sum(mul(logSoftmax(logits), indicators(at, n)), -1);
     const losses = neg(add(pick(groupLogits, row, groups), pick(slotLogits, slot, slots)));
     return reduceLoss(losses, sample, reduction);
   });
 }
+
+/** One-hot rows `[m, n]`; tfjs's own refuses a single column. */
+const indicators = (at: Tensor1D, n: number): Tensor =>
+  n === 1 ? ones([at.shape[0], 1]) : cast(oneHot(at, n), 'float32');
 
 /**
  * Log-probabilities of all slots of a two-level softmax, see {@link hierarchicalSoftmaxLoss}: O(D d) for each example.

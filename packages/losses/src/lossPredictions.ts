@@ -5,6 +5,7 @@ import {
   div,
   divNoNan,
   mean,
+  slice,
   sqrt,
   square,
   sub,
@@ -67,9 +68,14 @@ export function absoluteLossObjective(
   });
 }
 
-/** Less the mean, by the root of the unbiased variance + 1e−6, along the last axis. */
+/**
+ * Less the mean, by the root of the unbiased variance + 1e−6, along the last axis. The first entry is taken off before the
+ * mean is: what rounding leaves of numbers that are all but equal would be divided by 1e−3.
+ */
 export function standardize(x: Tensor): Tensor {
-  const centred = sub(x, mean(x, -1, true));
+  const first = slice(x, new Array(x.rank).fill(0), [...x.shape.slice(0, -1), 1]);
+  const shifted = sub(x, first);
+  const centred = sub(shifted, mean(shifted, -1, true));
   const variance = div(sum(square(centred), -1, true), x.shape.at(-1)! - 1);
   return div(centred, sqrt(add(variance, 1e-6)));
 }

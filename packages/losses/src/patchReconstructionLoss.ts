@@ -57,6 +57,9 @@ export function patchReconstructionLoss(
       checkTensor(caller, 'mask', mask, { shape: patches.shape.slice(0, 2), dtype: ['int32'] });
       const chosen = gatherPatches(patches, indicesOfOnes(mask, M));
       checkTensor(caller, 'predictions', predictions, { shape: chosen.shape });
+      if (normPixLoss && chosen.shape[2] === 1) {
+        throw new RangeError(`${caller}: normPixLoss must be false for patches of one value`);
+      }
       return normPixLoss ? standardize(chosen) : chosen;
     });
     const perPatch = mean(square(sub(predictions, targets)), -1);

@@ -1,7 +1,6 @@
 import { checkNumber, checkOptions } from '@orth/backend';
 import {
   add,
-  addN,
   clone,
   div,
   keep,
@@ -90,8 +89,11 @@ function gradientsOf(
   return { value, grads: Object.fromEntries(present) };
 }
 
+/** One sum after another: on WebGPU tfjs's `addN` binds all at once, and devices allow no more than 7 and a result. */
 const normOf = (gradients: NamedTensorMap): Scalar =>
-  sqrt(addN(Object.values(gradients).map((g) => sum(square(g)))));
+  sqrt(
+    Object.values(gradients).reduce<Tensor>((total, g) => add(total, sum(square(g))), scalar(0)),
+  );
 
 /**
  * Gradients of a base loss with IGNITE's regulariser: `∇L + λ ρ (∇G(θ + r v/‖v‖) − v) / r`, where `G` is the mean prediction

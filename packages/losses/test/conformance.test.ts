@@ -1,9 +1,11 @@
 /** The same small list on every backend, against float64 on the host. */
 import { expectTensorClose } from '@orth/testing';
 import {
+  add,
   grad,
   memory,
   mul,
+  scalar,
   sum,
   type Tensor,
   type Tensor1D,
@@ -11,6 +13,7 @@ import {
   tensor1d,
   tensor2d,
   tensor4d,
+  variable,
 } from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import {
@@ -26,6 +29,7 @@ import {
   pgd,
   relativeLossObjective,
   SphericalOutputLayer,
+  surrogateSharpness,
   unpatchify,
   zLoss,
 } from '../src/index.js';
@@ -269,6 +273,14 @@ describe('ranking', () => {
 });
 
 describe('surrogates', () => {
+  it('may have more variables than a device binds buffers', () =>
+    withoutLeaks(async (hold) => {
+      const weights = Array.from({ length: 12 }, (_, i) => hold(variable(hold(scalar(i)))));
+      const x = () => weights.reduce<Tensor>((total, w) => add(total, w), scalar(0));
+      const norm = await surrogateSharpness(weights, () => mul(3, x()), { rho: 1 });
+      expect(norm).toBeCloseTo(3 * Math.sqrt(12), 5);
+    }));
+
   it('fit under the constraint and are searched', () =>
     withoutLeaks(async (hold) => {
       const data = gaussian(11, 12);

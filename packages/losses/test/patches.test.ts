@@ -146,9 +146,24 @@ describe('patchReconstructionLoss', () => {
     });
   });
 
+  it('takes patches of one colour to 0 under normPixLoss, whatever rounding does to a mean', () => {
+    scoped(() => {
+      const images = fill([1, 8, 8, 3], 0.3);
+      const mask = fill([1, 4], 1, 'int32');
+      const o = { patchSize: 4, normPixLoss: true };
+      const { perPatch } = patchReconstructionLoss(zeros([1, 4, 48]), images, mask, o);
+      expectTensorClose(perPatch, new Float32Array(4), { rtol: 0, atol: 0 });
+    });
+  });
+
   it('refuses shapes that do not go together', () => {
     scoped(() => {
       const images = zeros([2, 4, 4, 1]);
+      const single = { patchSize: 1, normPixLoss: true };
+      const all = fill([2, 16], 1, 'int32');
+      expect(() => patchReconstructionLoss(zeros([2, 16, 1]), images, all, single)).toThrow(
+        /normPixLoss must be false for patches of one value/,
+      );
       const mask = randomMask([2, 4], { maskRatio: 0.5 });
       const at = (shape: number[], o: object = {}, m = mask) =>
         patchReconstructionLoss(zeros(shape), images, m, { patchSize: 2, ...o });

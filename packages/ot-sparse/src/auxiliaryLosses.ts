@@ -8,6 +8,7 @@ import {
   mean,
   mul,
   oneHot,
+  ones,
   reshape,
   type Scalar,
   slice,
@@ -77,9 +78,9 @@ export function auxiliaryLosses(
   };
 }
 
-/** Ones at the indices. Cast: asked for float32, tfjs's wasm kernel gives wrong values. */
+/** Ones at the indices. Cast: asked for float32, tfjs's wasm kernel gives wrong values; and it refuses length 1. */
 const indicator = (indices: Tensor, length: number): Tensor =>
-  cast(oneHot(indices, length), 'float32');
+  length === 1 ? ones([...indices.shape, 1]) : cast(oneHot(indices, length), 'float32');
 
 /** Mean over groups of Var/mean² (population) along the last axis. */
 function squaredVariation(x: Tensor): Scalar {

@@ -332,6 +332,9 @@ describe('auxiliaryLosses', () => {
           expect(Math.abs(got!.dataSync()[k]! - slope)).toBeLessThan(2e-3 + 0.03 * Math.abs(slope));
         }
       }
+      const alone = auxiliaryLosses(tensor([1, -2, 3], [3, 1]));
+      const values = [alone.importance, alone.load, alone.gshard].map((x) => x.dataSync()[0]);
+      expect(values).toEqual([0, 0, 1]);
       expect(() => auxiliaryLosses(even, { k: 3 })).toThrow(/k must be/);
       expect(() => auxiliaryLosses(even, { noiseStd: 0 })).toThrow(/noiseStd/);
     });

@@ -7,7 +7,6 @@ import {
 import type { Adapter } from '@orth/testing';
 import {
   add,
-  addN,
   customGrad,
   type GradSaveFunc,
   gather,
@@ -102,8 +101,10 @@ function exactNormGradients(
   };
   return tidy(() => {
     const weights = names.map((name) => variable(inputs[name]!));
-    // The last bias does not change the norm: tfjs finds no path to it.
-    const norm = () => sqrt(addN(grads(G)(weights).map((g) => sum(square(g))))) as Scalar;
+    // Biases of the last layer do not change the norm, nor does anything in a net of one layer: tfjs finds no path to it.
+    const none = () => mul(0, sum(weights[0]!));
+    const norm = () =>
+      sqrt(grads(G)(weights).reduce((total, g) => add(total, sum(square(g))), none())) as Scalar;
     const found = variableGrads(norm, weights).grads;
     const out = weights.map((w) => found[w.name] ?? zerosLike(w));
     for (const w of weights) w.dispose();
