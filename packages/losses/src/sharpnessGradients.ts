@@ -92,7 +92,7 @@ function gradientsOf(
 /** One sum after another: on WebGPU tfjs's `addN` binds all at once, and devices allow no more than 7 and a result. */
 const normOf = (gradients: NamedTensorMap): Scalar =>
   sqrt(
-    Object.values(gradients).reduce<Tensor>((total, g) => add(total, sum(square(g))), scalar(0)),
+    Object.values(gradients).reduce<Scalar>((total, g) => add(total, sum(square(g))), scalar(0)),
   );
 
 /**
