@@ -1,6 +1,7 @@
 import { checkNumber, checkOptions, checkTensor } from '@orth/backend';
 import {
   add,
+  clone,
   div,
   engine,
   keep,
@@ -87,6 +88,9 @@ export function adversarialStep(
   const search = searchOf(options);
   resolvePgd(caller, search, x.shape);
   checkNumber(caller, 'weightDecay', weightDecay, { min: 0 });
+  for (const [name, f] of Object.entries({ model, attackedModel })) {
+    if (typeof f !== 'function') throw new TypeError(`${caller}: ${name} must be a function`);
+  }
   if (typeof optimizer?.applyGradients !== 'function') {
     throw new TypeError(`${caller}: optimizer must be a tf.Optimizer`);
   }
@@ -110,11 +114,10 @@ export function adversarialStep(
     const decayed = decay(grads, weightDecay, list);
     optimizer.applyGradients(decayed);
     for (const g of Object.values(decayed)) g.dispose();
-    return { loss: value, clean: parts[0]!, change: parts[1]! };
-  } catch (error) {
-    for (const part of parts) part.dispose();
-    throw error;
+    // Copies, since what is kept outlives a caller's tidy.
+    return { loss: value, clean: clone(parts[0]!), change: clone(parts[1]!) };
   } finally {
+    for (const part of parts) part.dispose();
     adversarial.dispose();
   }
 }

@@ -27,10 +27,11 @@ import {
   resolveEnsLossOptions,
 } from './ensLossOptions.js';
 import { LAMBDA_LIMIT } from './inverseBoxCox.js';
+import { perExample, withoutLastAxis } from './layersLoss.js';
 import { toIndices } from './logLikelihood.js';
 import { checkClassLabels, checkEach, shouldCheckValues } from './lossArguments.js';
 import { multiclassSlopes, pairMargins } from './pairMargins.js';
-import { reduceLoss } from './reduction.js';
+import { type Reduction, reduceLoss } from './reduction.js';
 
 /** Where the random derivatives of one call come from, if not from the seed. */
 export interface EnsLossDraws {
@@ -89,6 +90,10 @@ export class EnsLoss {
    *   other labels or scores that are not finite
    */
   call(scores: Tensor, labels: Tensor, draws: EnsLossDraws = {}): Tensor {
+    return this.ofScores(scores, labels, draws, this.options.reduction);
+  }
+
+  private ofScores(scores: Tensor, labels: Tensor, draws: EnsLossDraws, reduction: Reduction) {
     const caller = 'EnsLoss.call';
     const checkValues = shouldCheckValues(caller, this.options.checkValues);
     checkBinary(caller, scores, labels, checkValues);
@@ -103,7 +108,7 @@ export class EnsLoss {
           gradFunc: (dy: Tensor, saved: Tensor[]) => mul(dy, saved[0]!),
         };
       });
-      return reduceLoss(op(marginsOf(scores, labels)), undefined, this.options.reduction);
+      return reduceLoss(op(marginsOf(scores, labels)), undefined, reduction);
     });
   }
 
@@ -119,6 +124,10 @@ export class EnsLoss {
    *   labels out of range or logits that are not finite
    */
   multiclass(logits: Tensor, labels: Tensor, draws: EnsLossDraws = {}): Tensor {
+    return this.ofPairs(logits, labels, draws, this.options.reduction);
+  }
+
+  private ofPairs(logits: Tensor, labels: Tensor, draws: EnsLossDraws, reduction: Reduction) {
     const caller = 'EnsLoss.multiclass';
     checkTensor(caller, 'logits', logits, { rank: 2 });
     checkClasses(caller, logits);
@@ -139,7 +148,7 @@ export class EnsLoss {
           gradFunc: (dy: Tensor, saved: Tensor[]) => mul(reshape(dy, [B, 1]), saved[0]!),
         };
       });
-      return reduceLoss(op(logits), undefined, this.options.reduction);
+      return reduceLoss(op(logits), undefined, reduction);
     });
   }
 
@@ -177,12 +186,18 @@ export class EnsLoss {
     if (period > 0 && epoch % period === 0) this.lambda = 2 * this.random.uniform() - 1;
   }
 
-  /** The loss as `(yTrue, yPred)`, for `model.compile({ loss })` of tf.layers. `evaluate` and validation draw too. */
+  /**
+   * The loss as `(yTrue, yPred)`, for `model.compile({ loss })` of tf.layers: one number an example, whatever `reduction`
+   * says, so that sample and class weights of `fit` apply. Two units or more are logits, see {@link multiclass}; labels
+   * may then be class indices `[B]` or `[B, 1]` too. `evaluate` and validation draw as well.
+   */
   asLayersLoss(): (yTrue: Tensor, yPred: Tensor) => Tensor {
     return (yTrue, yPred) =>
-      yPred.rank === 2 && yPred.shape[1]! > 1
-        ? this.multiclass(yPred, yTrue)
-        : this.call(yPred, yTrue);
+      tidy(() =>
+        yPred.rank === 2 && yPred.shape[1]! > 1
+          ? this.ofPairs(yPred, withoutLastAxis(yTrue, yPred), {}, 'none')
+          : perExample(this.ofScores(yPred, yTrue, {}, 'none')),
+      );
   }
 
   /** Everything that the next draws depend on, fit for JSON. */

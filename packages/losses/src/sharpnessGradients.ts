@@ -3,7 +3,6 @@ import {
   add,
   clone,
   div,
-  keep,
   maximum,
   mul,
   type NamedTensorMap,
@@ -137,9 +136,7 @@ export function sharpnessGradients(
         gradients[name] = gradients[name] ? add(gradients[name]!, term) : term;
       }
     }
-    const all = { loss: value, norm };
-    for (const x of [value, norm, gradients, v, normGradients]) keepAll(x);
-    return { ...all, gradients, v, normGradients };
+    return { loss: value, norm, gradients, v, normGradients };
   });
   return {
     loss: results.loss,
@@ -148,10 +145,6 @@ export function sharpnessGradients(
     predictionGradients: results.v,
     normGradients: results.normGradients,
   };
-}
-
-function keepAll(x: Tensor | NamedTensorMap): void {
-  for (const one of x instanceof Tensor ? [x] : Object.values(x)) keep(one);
 }
 
 /** Gradients of the mean prediction at `θ + r v/‖v‖`. */

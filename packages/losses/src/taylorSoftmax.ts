@@ -1,4 +1,4 @@
-import { checkNumber, checkTensor } from '@orth/backend';
+import { checkNumber, checkOptions, checkTensor } from '@orth/backend';
 import {
   abs,
   add,
@@ -12,7 +12,7 @@ import {
   type Tensor,
   tidy,
 } from '@tensorflow/tfjs-core';
-import type { LossOptions } from './lossArguments.js';
+import { LOSS_OPTIONS, type LossOptions } from './lossArguments.js';
 import { denseSpherical, shareLoss } from './sphericalFamily.js';
 
 // 1 + o + o²/2 = ((o + 1)² + 1) / 2, which is never below 1/2.
@@ -70,6 +70,7 @@ export function sphericalSoftmaxLoss(
   labels: Tensor,
   options: SphericalSoftmaxOptions = {},
 ): Tensor {
+  checkOptions('sphericalSoftmaxLoss', options, ['epsilon', ...LOSS_OPTIONS]);
   const { epsilon = 1e-3 } = options;
   checkNumber('sphericalSoftmaxLoss', 'epsilon', epsilon, { above: 0 });
   const loss = shareLoss(sphericalScore(epsilon), sphericalSlope);
@@ -100,10 +101,12 @@ export function taylorSoftmax(logits: Tensor): Tensor {
  * @param logits - `[…, n]`, float32
  * @param options.epsilon - added to each square, > 0. Default 1e−3
  * @returns probabilities, same shape
- * @throws TypeError or RangeError if `logits` is no float32 tensor of rank >= 1, or epsilon <= 0
+ * @throws TypeError for an unknown option; TypeError or RangeError if `logits` is no float32 tensor of rank >= 1, or
+ *   epsilon <= 0
  */
 export function sphericalSoftmax(logits: Tensor, options: { epsilon?: number } = {}): Tensor {
   checkTensor('sphericalSoftmax', 'logits', logits, { minRank: 1 });
+  checkOptions('sphericalSoftmax', options, ['epsilon']);
   const { epsilon = 1e-3 } = options;
   checkNumber('sphericalSoftmax', 'epsilon', epsilon, { above: 0 });
   return shares(logits, sphericalScore(epsilon));

@@ -1,4 +1,4 @@
-import { checkNumber } from '@orth/backend';
+import { checkNumber, checkOptions } from '@orth/backend';
 import {
   abs,
   div,
@@ -20,7 +20,7 @@ import {
   where,
   zerosLike,
 } from '@tensorflow/tfjs-core';
-import type { LossOptions } from './lossArguments.js';
+import { LOSS_OPTIONS, type LossOptions } from './lossArguments.js';
 import { type DenseSpherical, denseSpherical } from './sphericalFamily.js';
 
 /** Options of {@link zLoss}. */
@@ -52,6 +52,7 @@ export interface ZLossOptions extends LossOptions {
  *   `SphericalOutputLayer`
  */
 export function zLoss(logits: Tensor, labels: Tensor, options: ZLossOptions = {}): Tensor {
+  checkOptions('zLoss', options, ['a', 'b', ...LOSS_OPTIONS]);
   const { a = 1, b = 0 } = options;
   checkNumber('zLoss', 'a', a, { above: 0 });
   checkNumber('zLoss', 'b', b);

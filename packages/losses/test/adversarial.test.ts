@@ -409,6 +409,7 @@ describe('adversarialStep', () => {
     expect(() => run({ weightDecay: -1 })).toThrow(/weightDecay must be/);
     expect(() => run({ radius: 0 })).toThrow(/adversarialStep: radius must be/);
     expect(() => run({ optimizer: {} })).toThrow(/optimizer must be/);
+    expect(() => run({ attackedModel: 3 })).toThrow(/attackedModel must be a function/);
     expect(() => run({ rate: 1 })).toThrow(/unknown option "rate"/);
     const bad = tensor1d(new Array(10).fill(7), 'int32');
     expect(() => run({}, bad)).toThrow(/labels must be integers in \[0, 3\)/);
@@ -417,6 +418,20 @@ describe('adversarialStep', () => {
     expect(() => adversarialStep(broken, x, own, { optimizer, radius: 0.1 })).toThrow(/NaN/);
     expect(memory().numTensors).toBe(count);
     expect([...W.dataSync()]).toEqual(before);
+    optimizer.dispose();
+    dispose();
+  });
+
+  it("leaves nothing behind in a caller's tidy", () => {
+    const { model, x, own, dispose } = setUp();
+    const optimizer = train.sgd(0.1);
+    const count = memory().numTensors;
+    tidy(() => {
+      const { loss, clean, change } = adversarialStep(model, x, own, { optimizer, radius: 0.1 });
+      const parts = clean.dataSync()[0]! + 0.5 * change.dataSync()[0]!;
+      expect(loss.dataSync()[0]).toBeCloseTo(parts, 4);
+    });
+    expect(memory().numTensors).toBe(count);
     optimizer.dispose();
     dispose();
   });

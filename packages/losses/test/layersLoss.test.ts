@@ -51,6 +51,7 @@ async function accuracyAfter(
   return rows.filter(right).length / count;
 }
 
+const hot2 = (labels: number[]) => tidy(() => oneHot(tensor1d(labels, 'int32'), 2, 1, 0, 'int32'));
 const hot = () => tidy(() => oneHot(tensor1d(classes, 'int32'), 3, 1, 0, 'int32'));
 const isLargest = (row: number[], i: number) => row.indexOf(Math.max(...row)) === classes[i];
 
@@ -96,6 +97,35 @@ it('sample weights of tf.layers count, since each example has its own number', a
   model.dispose();
 });
 
+it.each([
+  ['hingeLoss', () => asLayersLoss(hingeLoss)],
+  ['EnsLoss', () => new EnsLoss({ seed: 1 }).asLayersLoss()],
+  ['EnsLoss, two units', () => new EnsLoss({ seed: 1 }).asLayersLoss()],
+] as const)('class weights count on a column of labels: %s', async (name, make) => {
+  const model = modelOf(name === 'EnsLoss, two units' ? 2 : 1);
+  const optimizer = train.sgd(0);
+  model.compile({ optimizer, loss: make() });
+  const x = tensor2d(points);
+  const labels = classes.map((c) => (c === 0 ? 1 : 0));
+  const y = model.outputs[0]!.shape[1] === 2 ? hot2(labels) : tensor2d(labels, [count, 1]);
+  const { history } = await model.fit(x, y, {
+    batchSize: count,
+    shuffle: false,
+    epochs: 1,
+    verbose: 0,
+    classWeight: { 0: 3, 1: 0.5 },
+  });
+  tidy(() => {
+    // A loss of the same seed draws the same.
+    const each = make()(y, model.predict(x) as Tensor);
+    expect(each.shape).toEqual([count]);
+    const want = [...each.dataSync()].reduce((t, l, i) => t + l * [3, 0.5][labels[i]!]!, 0);
+    expect(history.loss![0]).toBeCloseTo(want / count, 4);
+  });
+  for (const v of [x, y, optimizer]) v.dispose();
+  model.dispose();
+});
+
 it('takes class indices as a column or without one', () => {
   tidy(() => {
     const s = tensor2d([1, 2, 3, 0, 1, -1], [2, 3]);
@@ -103,5 +133,8 @@ it('takes class indices as a column or without one', () => {
     const want = crossEntropyLoss(s, tensor1d([2, 0], 'int32'), { reduction: 'none' });
     expectTensorClose(loss(tensor2d([[2], [0]]), s), want);
     expectTensorClose(loss(tensor1d([2, 0]), s), want);
+    const ensLoss = () => new EnsLoss({ seed: 2 }).asLayersLoss();
+    const oneHotWay = ensLoss()(tensor2d([0, 0, 1, 1, 0, 0], [2, 3]), s);
+    expectTensorClose(ensLoss()(tensor2d([[2], [0]]), s), oneHotWay);
   });
 });

@@ -151,6 +151,8 @@ describe.each(LOSSES)('%s %#', (name, loss, own) => {
       expect(() => loss(tensor2d([[1]]), tensor1d([0], 'int32'), own)).toThrow(/2 classes/);
       expect(() => loss(tensor2d([], [0, n]), tensor1d([], 'int32'), own)).toThrow(/empty/);
       expect(() => loss(o, y, { temperature: 1 } as LossOptions)).toThrow(/unknown option/);
+      expect(() => loss(o, y, null as never)).toThrow(/options must be an object/);
+      expect(() => sphericalSoftmax(o, { eps: 1 } as object)).toThrow(/unknown option "eps"/);
     });
   });
 });

@@ -236,6 +236,11 @@ describe('SurrogateGradientNorm', () => {
     const got = await surrogateSharpness(model, net.prediction, { rho: 0.1 });
     const now = net.variables.flatMap((w) => Array.from(w.dataSync()));
     expect(got).toBeCloseTo(0.1 * norm64(now), 5);
+    tidy(() => {
+      const found = sharpnessGradients(model, net.loss, net.prediction, 0.1);
+      expect(found.loss.isDisposed).toBe(false);
+    });
+    expect(memory().numTensors).toBe(before);
     optimizer.dispose();
     net.dispose();
   });
