@@ -126,6 +126,11 @@ export class TransportResult<Solution extends TransportSolution = TransportSolut
     return this.solutions.every(({ converged }) => converged);
   }
 
+  /** Why the solver stopped: at the first problem that did not converge, else at the first. */
+  get reason(): string {
+    return (this.solutions.find(({ converged }) => !converged) ?? this.solutions[0])!.reason;
+  }
+
   /** Most iterations of any problem. */
   get iterations(): number {
     return this.solutions.reduce((most, { iterations }) => Math.max(most, iterations), 0);

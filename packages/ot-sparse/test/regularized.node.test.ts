@@ -322,6 +322,19 @@ describe('quadratic transport', () => {
     ).toBeLessThan(1e-7);
   });
 
+  it('says so where γ is lost beside the costs', () => {
+    const problem = randomProblem(12, 4, 3);
+    for (const formulation of ['semiDual', 'dual'] as const) {
+      for (const gamma of [1e-13, 1e-18, 1e-30]) {
+        const solution = solve(problem, { k: 4, gamma, formulation });
+        expect(solution.residuals.rows + solution.residuals.columns).toBeGreaterThan(1e-9);
+        expect(solution.converged).toBe(false);
+        if (formulation === 'semiDual') expect(solution.reason).toMatch(/gamma too small/);
+      }
+      expect(solve(problem, { k: 4, gamma: 1e-6, formulation }).converged).toBe(true);
+    }
+  });
+
   it('keeps its digits with large costs', () => {
     const problem = randomProblem(3, 10, 10);
     const large = { ...problem, cost: problem.cost.map((c) => 1e4 + c) };

@@ -98,6 +98,7 @@ describe.each(SOLVERS)('%s', (name, solve) => {
     const { C, a, b } = tensors();
     const result = solve(C, { a, b });
     expect(result.converged).toBe(true);
+    expect(result.reason).toBe(result.solutions[0]!.reason);
     expect(result.solutions[0]!.reason).toContain('tolerance');
     const plan = result.plan();
     expect(plan.shape).toEqual([7, 5]);
