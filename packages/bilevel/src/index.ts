@@ -57,7 +57,7 @@ export {
   type TensorProblemOptions,
   tensorProblem,
 } from './maid/tensorProblem.js';
-export type { Work } from './maid/work.js';
+export type { CountedProblem, Work } from './maid/work.js';
 export {
   type Augmentation,
   brightness,
@@ -65,6 +65,7 @@ export {
   cutout,
   inputNoise,
 } from './selfTuning/augmentations.js';
+export type { CursorState } from './selfTuning/batchCursor.js';
 export {
   type ConvGeometry,
   type HyperConv2dLayer,
@@ -80,6 +81,7 @@ export {
 } from './selfTuning/hyperDense.js';
 export type { HyperContext, HyperLayer, HyperModel, Signal } from './selfTuning/hyperLayer.js';
 export {
+  type Activation,
   hyperActivation,
   hyperAvgPool,
   hyperDropout,
@@ -111,9 +113,11 @@ export {
   l2Penalty,
   type Penalty,
   type SelfTuningOptions,
+  type SelfTuningSettings,
 } from './selfTuning/selfTuningOptions.js';
 export type { SavedTensor, SelfTuningState } from './selfTuning/selfTuningState.js';
 export { SelfTuningSteps } from './selfTuning/selfTuningSteps.js';
+export type { SlotOptimizer } from './selfTuning/slotOptimizer.js';
 export {
   freeValue,
   hyperValue,

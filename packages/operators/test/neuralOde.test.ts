@@ -232,10 +232,11 @@ describe('replayOde', () => {
     const by = async (at: 'W' | 'u', i: number) => {
       const shifted = async (delta: number) => {
         const base = at === 'W' ? W : u0;
-        const data = await base.data();
+        // A copy: on cpu these are the tensor's own numbers.
+        const data = (await base.data()).slice();
         data[i]! += delta;
         const loss = tidy(() => {
-          const x = tensor2d(data as Float32Array, base.shape as [number, number]);
+          const x = tensor2d(data, base.shape as [number, number]);
           return at === 'W' ? objective(x, u0) : objective(W, x);
         });
         const [value] = await values(loss);

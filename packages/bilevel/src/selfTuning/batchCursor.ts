@@ -1,6 +1,6 @@
 import type { Random } from '@orth/backend';
 
-/** Where a {@link BatchCursor} stands: plain data. */
+/** Where a batch cursor stands: plain data. */
 export interface CursorState {
   readonly order: readonly number[];
   readonly at: number;

@@ -30,7 +30,7 @@ import {
 } from './hyperLayer.js';
 import { indicator } from './indicator.js';
 
-type Activation = 'relu' | 'tanh' | 'sigmoid' | 'linear';
+export type Activation = 'relu' | 'tanh' | 'sigmoid' | 'linear';
 
 /** Value and derivative of each activation; the derivative is given the input and the value. */
 const ACTIVATIONS: Record<

@@ -126,12 +126,12 @@ export function modesOf({ shape }: Tensor): Modes {
 /**
  * The same layer with more frequencies, whose coefficients are 0: predictions stay what they were.
  *
- * @param layer.weight - `[2, m_t, 2m_y, 2m_x, c_o, c_i]`
- * @param layer.bias - `[2, m_t, 2m_y, 2m_x]`
+ * @param layer - `weight` of shape `[2, m_t, 2m_y, 2m_x, c_o, c_i]`, `bias` of shape `[2, m_t, 2m_y, 2m_x]`
  * @param modes - at least those of the layer
  * @throws RangeError for fewer modes than the layer has
  */
-export function widenModes({ weight, bias }: OutputLayer, modes: Modes): OutputLayer {
+export function widenModes(layer: OutputLayer, modes: Modes): OutputLayer {
+  const { weight, bias } = layer;
   const caller = 'widenModes';
   checkTensor(caller, 'weight', weight, { rank: 6 });
   checkTensor(caller, 'bias', bias, { shape: weight.shape.slice(0, 4) });

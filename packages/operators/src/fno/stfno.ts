@@ -434,7 +434,9 @@ export class STFNO {
 }
 
 /** The name of version 1 of the paper; elsewhere "SFNO" is the spherical operator. */
-export { STFNO as SFNO };
+export const SFNO = STFNO;
+/** An {@link STFNO}. */
+export type SFNO = STFNO;
 
 function lastFrame(v: Tensor): Tensor {
   const [channels, batch, nx, ny, t] = v.shape as [number, number, number, number, number];

@@ -107,7 +107,7 @@ export class NeuralODE {
    * @param u0 - the state at the start, or a function that makes it from variables (an encoder)
    * @param task - loss from the state at the end, and from those at `saveAt`
    * @returns losses as numbers, and the cost of the solve
-   * @throws {OdeSolveError} if the equation could not be solved, {@link NonFiniteError} if the loss is not finite: no
+   * @throws {OdeSolveError} if the equation could not be solved, NonFiniteError of @orth/backend if the loss is not finite: no
    *   variable has changed then
    */
   async minimize(

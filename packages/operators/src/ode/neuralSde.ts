@@ -78,7 +78,7 @@ export class NeuralSDE {
    * One training step on one draw of the noise: solves, replays under a gradient, and updates the variables.
    * @param u0 - the state at the start, or a function that makes it from variables
    * @param task - loss from the state at the end, and from those at `saveAt`
-   * @throws {OdeSolveError}, {@link NonFiniteError}: no variable has changed then
+   * @throws {OdeSolveError}, NonFiniteError of @orth/backend: no variable has changed then
    */
   async minimize(
     optimizer: Optimizer,
