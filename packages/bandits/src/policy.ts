@@ -90,7 +90,8 @@ export interface Policy {
    *
    * @param random - where chance comes from; policies that need none leave it untouched
    * @param out - `[K]`, filled and returned in place of a new array
-   * @throws RangeError for features of a wrong length or not finite, no action, or none left by the mask
+   * @throws RangeError for features of a wrong length or not finite, no action, or none left by the mask; NonFiniteError
+   *   for features whose squares sum to more than 1e200
    */
   distribution(round: Round, random: Random, out?: Float64Array): Float64Array;
   /**

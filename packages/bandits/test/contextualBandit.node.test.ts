@@ -1,7 +1,7 @@
 /** The contract of `ContextualBandit`: decisions, late rewards, bounds, bad input, state. */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { seededRandom } from '@orth/backend';
+import { NonFiniteError, seededRandom } from '@orth/backend';
 import { expect, test } from 'vitest';
 import { eeNet } from '../src/policies/eeNet.js';
 import { neuFastCB } from '../src/policies/gapWeighting.js';
@@ -307,6 +307,7 @@ test('bad input is refused by name and changes nothing', () => {
     [{ actions: [[1, Number.NaN]] }, 'actions[0] must be finite, got NaN at index 1'],
     [{ actions: [[1, Infinity]] }, 'actions[0] must be finite, got Infinity at index 1'],
     [{ actions: [[1, '2']] }, 'actions[0] must be finite, got 2 at index 1'],
+    [{ actions: [[1, 1e160]] }, 'features must have a sum of squares'],
     [{ actions: [null] }, 'actions[0] must be an array of numbers or an object'],
     [{ actions: ['a'] }, 'actions[0] must have features, got a'],
     [{ actions: [{ x: 1 }] }, "features by name need encoding 'hashed'"],
@@ -528,4 +529,26 @@ test('a policy whose probabilities do not sum to 1 is found out before anything 
   const bandit = new ContextualBandit(broken);
   expect(() => bandit.choose({ actions: [[1], [2]] })).toThrow('must sum to 1, got 0.4');
   expect(bandit.statistics.decisions).toBe(0);
+});
+
+test('refuses features that would overflow what was learnt, and its log can be replayed', () => {
+  const lines: string[] = [];
+  const make = () => new ContextualBandit(linUCB({ dim: 2 }), { seed: 1 });
+  const bandit = make();
+  bandit.startLog((line) => lines.push(line));
+  const large = { actions: [[1e160, 0]], action: 0, reward: 1 };
+  expect(() => bandit.learnLogged(large)).toThrow(NonFiniteError);
+  const { decisionId } = bandit.choose({
+    actions: [
+      [1, 0],
+      [0, 1],
+    ],
+  });
+  bandit.learn(decisionId, 1);
+  const again = make();
+  again.replay(lines);
+  expect(again.toJSON()).toEqual(bandit.toJSON());
+  expect(ContextualBandit.fromJSON(JSON.parse(JSON.stringify(bandit))).toJSON()).toEqual(
+    bandit.toJSON(),
+  );
 });

@@ -228,6 +228,9 @@ describe.each(CASES)('$name, $kind', ({ create, shape }) => {
     refuse({ features: new Float64Array(0) }, 'features must');
     refuse({ features: new Float64Array(4) }, 'features must');
     refuse({ features: Float64Array.of(0, Infinity, 0) }, 'finite, got Infinity at index 1');
+    const large = Float64Array.of(0, 1e160, 0);
+    refuse({ features: large }, 'features must have a sum of squares <= 1e+200, got Infinity');
+    expect(() => policy.update({ ...good, features: large })).toThrow(NonFiniteError);
     refuse({ mask: new Uint8Array(7) }, 'mask must have length');
     refuse({ mask: new Uint8Array(shape.actionCount ?? 1) }, 'mask must leave an action');
     expect(text(policy)).toBe(before);

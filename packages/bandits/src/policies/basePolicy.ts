@@ -1,5 +1,12 @@
 /** What all policies do alike: options, checks of rounds and observations, units of outcomes, state. */
-import { checkFinite, checkInteger, checkNumber, checkOneOf, type Random } from '@orth/backend';
+import {
+  checkFinite,
+  checkInteger,
+  checkNumber,
+  checkOneOf,
+  NonFiniteError,
+  type Random,
+} from '@orth/backend';
 import { Opening } from '../exploration.js';
 import type {
   FeatureArray,
@@ -11,6 +18,9 @@ import type {
   Round,
 } from '../policy.js';
 import { type SavedData, toPlain } from '../stateCodec.js';
+
+/** Beyond it sums of the squares of observations would overflow, and what was learnt before would be lost with them. */
+const GREATEST_SQUARES = 1e200;
 
 /** Options that every policy has. */
 export interface PolicyOptions {
@@ -209,13 +219,17 @@ export abstract class BasePolicy implements Policy {
     return this.actionCount ?? length / this.dim;
   }
 
-  /** Demands that what was copied to `x` is finite. */
+  /** Demands that what was copied to `x` is finite, and so small that sums of squares stay so. */
   private demandFinite(caller: string, features: FeatureArray): void {
     const { x } = this;
-    // x · 0 is 0 but for infinities and NaN: one sum tells whether any is there.
+    // One sum tells of NaN, infinities and what is too large.
     let sum = 0;
-    for (let i = 0; i < features.length; i++) sum += x[i]! * 0;
-    if (sum !== 0) checkFinite(caller, 'features', features);
+    for (let i = 0; i < features.length; i++) sum += x[i]! * x[i]!;
+    if (sum <= GREATEST_SQUARES) return;
+    checkFinite(caller, 'features', features);
+    throw new NonFiniteError(
+      `${caller}: features must have a sum of squares <= ${GREATEST_SQUARES}, got ${sum}`,
+    );
   }
 
   private outputs(caller: string, K: number, out: Float64Array | undefined): Float64Array {
