@@ -38,14 +38,6 @@ export class LorthRegularizer extends LayerRegularizer {
       return value;
     });
   }
-
-  static override fromConfig<T extends serialization.Serializable>(
-    cls: serialization.SerializableConstructor<T>,
-    config: serialization.ConfigDict,
-  ): T {
-    const { customObjects: _, ...options } = config;
-    return new cls(options);
-  }
 }
 
 /**

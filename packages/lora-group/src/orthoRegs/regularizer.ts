@@ -23,6 +23,15 @@ export abstract class LayerRegularizer extends serialization.Serializable {
   getConfig(): serialization.ConfigDict {
     return { ...this.config };
   }
+
+  /** From what {@link LayerRegularizer.getConfig} gave. */
+  static override fromConfig<T extends serialization.Serializable>(
+    cls: serialization.SerializableConstructor<T>,
+    config: serialization.ConfigDict,
+  ): T {
+    const { customObjects: _, ...options } = config;
+    return new cls(options);
+  }
 }
 
 /** {@link orthoPenalty} as tf.layers wants it; make it by {@link orthoRegularizer}. */
@@ -42,14 +51,6 @@ export class OrthoRegularizer extends LayerRegularizer {
   /** The penalty on a kernel; each use counts as a step, so that `'srip'` starts from another vector. */
   apply(x: Tensor): Scalar {
     return orthoPenalty(x, { ...this.options, step: this.step++ });
-  }
-
-  static override fromConfig<T extends serialization.Serializable>(
-    cls: serialization.SerializableConstructor<T>,
-    config: serialization.ConfigDict,
-  ): T {
-    const { customObjects: _, ...options } = config;
-    return new cls(options);
   }
 }
 

@@ -88,13 +88,9 @@ export class NeuralODE {
    * @param steps - `stats.steps` of the solve
    */
   replay(u0: Tensor, steps: readonly number[], end?: number): RegularizedReplay {
-    const { t0 = 0, saveAt, rtol, atol, method } = this.#solver;
     const { regularizer = 'none', aggregate } = this.#options;
-    const defined = Object.fromEntries(
-      Object.entries({ saveAt, rtol, atol, method }).filter(([, value]) => value !== undefined),
-    );
     const t1 = end ?? this.#solver.t1 ?? 1;
-    const replay = replayOde(this.dynamics, u0, steps, { t0, t1, ...defined });
+    const replay = replayOde(this.dynamics, u0, steps, { ...this.#solver, t1 });
     if (regularizer === 'none') return replay;
     const how = { kind: regularizer, ...(aggregate && { aggregate }) };
     return { ...replay, regularization: odeRegularization(replay, steps, how) };

@@ -8,6 +8,7 @@ import {
 import {
   disposeNoise,
   replaySde,
+  SDE_OPTIONS,
   type SdeOptions,
   type SdeSolution,
   sdeSolve,
@@ -53,10 +54,7 @@ export class NeuralSDE {
     if (typeof drift !== 'function' || typeof diffusion !== 'function') {
       throw new TypeError('NeuralSDE: drift and diffusion must be functions of t and u');
     }
-    checkOptions('NeuralSDE', options, [
-      ...['t0', 't1', 'saveAt', 'rtol', 'atol', 'method', 'seed', 'initialStep', 'stepSize'],
-      ...['maxSteps', 'delta', 'controller', 'regularizer', 'aggregate'],
-    ]);
+    checkOptions('NeuralSDE', options, [...SDE_OPTIONS, 'regularizer', 'aggregate']);
     const { regularizer, aggregate, seed = 0, ...solver } = options;
     checkInteger('NeuralSDE', 'seed', seed);
     this.#options = options;
@@ -92,14 +90,17 @@ export class NeuralSDE {
     const initial = tidy(() => start().clone());
     const { u, saved, stats, noise } = await this.predict(initial).finally(() => initial.dispose());
     dispose([u, ...(saved ? [saved] : [])]);
-    const { t0, saveAt, rtol, atol, method, delta } = this.#solver;
-    const scheme = Object.fromEntries(
-      Object.entries({ t0, saveAt, rtol, atol, method, delta }).filter(([, x]) => x !== undefined),
-    );
     const { regularizer: kind = 'none', aggregate = 'mean' } = this.#options;
     try {
       const replay = () => {
-        const done = replaySde(this.drift, this.diffusion, start(), stats.steps, noise, scheme);
+        const done = replaySde(
+          this.drift,
+          this.diffusion,
+          start(),
+          stats.steps,
+          noise,
+          this.#solver,
+        );
         if (kind === 'none') return done;
         const how = { kind, aggregate, stabilitySize: SOSRI_STABILITY };
         return { ...done, regularization: odeRegularization(done, stats.steps, how) };

@@ -64,7 +64,8 @@ export interface SdeSolution {
   readonly noise: readonly NoiseIncrements[];
 }
 
-const OPTIONS = [
+/** Names of {@link SdeOptions}. */
+export const SDE_OPTIONS = [
   't0',
   't1',
   'saveAt',
@@ -84,7 +85,7 @@ const CONTROLLER: ControllerOptions = { beta1: 7 / 15, beta2: 4 / 15, maxGrowth:
 
 function checkSdeOptions(options: SdeOptions) {
   const caller = 'sdeSolve';
-  checkOptions(caller, options, OPTIONS);
+  checkOptions(caller, options, SDE_OPTIONS);
   const { t0 = 0, t1 = 1, saveAt = [], rtol = 1e-2, atol = 1e-2, method = 'sosri' } = options;
   const { seed = 0, stepSize, maxSteps = 10_000, delta = 1, controller = {} } = options;
   checkInterval(caller, t0, t1);
